@@ -14,6 +14,9 @@ from tasksession.api.model import KubernetesModel, Timestamp, schema
 REASON_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+
 class State(StrEnum):
     """The state of a session in one word, derived from its conditions."""
 
@@ -78,7 +81,7 @@ class Condition(KubernetesModel):
 
     type: Annotated[str, schema(minLength=1, maxLength=316, pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")]
     """Ready, Stalled, Reconciling or Granted. Granted alone says whether access is live now."""
-    status: Literal["True", "False", "Unknown"]
+    status: ConditionStatus
     """True, False or Unknown."""
     reason: Annotated[str, schema(maxLength=1024, pattern=REASON_PATTERN)]
     """Why, in one word."""

@@ -4,12 +4,13 @@ Read by all layers; its status is written by the lifecycle. One object is one se
 creation but `revoked`, which the rules below let turn true and never back.
 """
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from tasksession.api.access import Access, RoleReference
-from tasksession.api.conditions import Condition, ConditionType, State, find_condition
+from tasksession.api.conditions import Condition, ConditionStatus, ConditionType, Reason, State, find_condition
 from tasksession.api.durations import TTL_SCHEMA
 from tasksession.api.metadata import ObjectMeta
 from tasksession.api.model import (
@@ -155,7 +156,8 @@ class TaskSessionSpec(KubernetesModel):
     task: Task
     """What the session is for: exactly one of jobTemplate, job and external."""
     access: Access | None = None
-    """The rights asked for, in this namespace. Absent: the policy's defaults.access; neither is denied."""
+    """The rights asked for, in this namespace. Absent: the policy's defaults.access; with neither, the session is
+    denied."""
     token: TokenOptions | None = None
     """What the session's token is for, and how the requester gets it."""
     revoked: bool = False
@@ -301,3 +303,31 @@ class TaskSession(KubernetesModel):
     """What is asked for. Nothing here can be changed after creation, but revoked, which can only turn true."""
     status: TaskSessionStatus = Field(default_factory=TaskSessionStatus)
     """What became of it. Written by the operator alone."""
+
+
+def _initial_status() -> dict[str, Any]:
+    epoch = datetime.fromtimestamp(0, tz=UTC)
+    statuses: tuple[tuple[ConditionType, ConditionStatus], ...] = (
+        (ConditionType.READY, "Unknown"),
+        (ConditionType.STALLED, "False"),
+        (ConditionType.RECONCILING, "True"),
+        (ConditionType.GRANTED, "False"),
+    )
+    status = TaskSessionStatus(
+        state=State.PENDING,
+        conditions=tuple(
+            Condition(
+                type=type_,
+                status=value,
+                reason=Reason.PENDING,
+                message="Waiting for the operator.",
+                last_transition_time=epoch,
+            )
+            for type_, value in statuses
+        ),
+    )
+    return status.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+#: The status of a fresh object, set by the API server itself: nobody may take it for a finished session.
+INITIAL_STATUS = _initial_status()
