@@ -1,0 +1,1 @@
+"""The command line, `tasksession-operator`: settings in, an operator run, an exit status out."""

@@ -1,0 +1,184 @@
+"""`tasksession-operator`: the commands and their options, each also an environment variable.
+
+The entry point of the package. It validates what it is told and ends with one sentence and a status other than 0
+where that cannot work; it never prints a traceback for a mistake of the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+import click
+
+from tasksession import __version__
+from tasksession.cli.run import run_operator
+from tasksession.engine.settings import Settings
+from tasksession.observability.logs import LogFormat, configure
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@click.group(context_settings={"auto_envvar_prefix": "TASKSESSION", "help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tasksession-operator")
+def main() -> None:
+    """Session-scoped privilege for Kubernetes.
+
+    A TaskSession gives one task an identity and rights of its own, for as long as the task runs.
+    """
+
+
+@main.command(context_settings={"auto_envvar_prefix": "TASKSESSION", "show_default": True})
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="KUBECONFIG",
+    show_envvar=True,
+    help="How to reach the cluster. In a pod, leave it out: the pod's own ServiceAccount is used.",
+)
+@click.option(
+    "--namespaces",
+    envvar="TASKSESSION_NAMESPACES",
+    show_envvar=True,
+    metavar="A,B",
+    help="Look after sessions in these namespaces only, separated by commas. Without it: all namespaces.",
+)
+@click.option(
+    "--excluded-namespaces",
+    envvar="TASKSESSION_EXCLUDED_NAMESPACES",
+    show_envvar=True,
+    default="kube-system,kube-public,kube-node-lease",
+    metavar="A,B",
+    help="Never grant anything in these namespaces, separated by commas; the operator's own is always added.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=24,
+    envvar="TASKSESSION_WORKERS",
+    show_envvar=True,
+    help="How many sessions are worked on at once.",
+)
+@click.option(
+    "--sweep-interval",
+    type=click.FloatRange(1, 300),
+    default=300,
+    envvar="TASKSESSION_SWEEP_INTERVAL",
+    show_envvar=True,
+    help="Seconds between two looks at everything; live sessions are checked against their policy at each.",
+)
+@click.option(
+    "--request-timeout",
+    type=click.FloatRange(1, 60),
+    default=10,
+    envvar="TASKSESSION_REQUEST_TIMEOUT",
+    show_envvar=True,
+    help="Seconds after which a request to the API server counts as unanswered.",
+)
+@click.option(
+    "--probe-address",
+    default="127.0.0.1:8080",
+    envvar="TASKSESSION_PROBE_ADDRESS",
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Where /livez and /readyz are served.",
+)
+@click.option(
+    "--lease-namespace",
+    envvar="TASKSESSION_LEASE_NAMESPACE",
+    show_envvar=True,
+    metavar="NAMESPACE",
+    help="Where the Lease is that lets one replica work at a time. In a pod: its own namespace; elsewhere: none.",
+)
+@click.option(
+    "--lease-name",
+    default="tasksession-operator",
+    envvar="TASKSESSION_LEASE_NAME",
+    show_envvar=True,
+    metavar="NAME",
+    help="The Lease's name.",
+)
+@click.option(
+    "--identity",
+    envvar=["TASKSESSION_IDENTITY", "POD_NAME"],
+    show_envvar=True,
+    metavar="NAME",
+    help="Who this replica is in the Lease; it must be its own. Without it: host name and a random part.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["json", "console"]),
+    default="json",
+    envvar="TASKSESSION_LOG_FORMAT",
+    show_envvar=True,
+    help="JSON for machines, console for people.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="TASKSESSION_LOG_LEVEL",
+    show_envvar=True,
+    help="The least severe level that is logged.",
+)
+def run(
+    *,
+    kubeconfig: Path | None,
+    namespaces: str | None,
+    excluded_namespaces: str,
+    workers: int,
+    sweep_interval: float,
+    request_timeout: float,
+    probe_address: str,
+    lease_namespace: str | None,
+    lease_name: str,
+    identity: str | None,
+    log_format: LogFormat,
+    log_level: str,
+) -> None:
+    """Run the operator.
+
+    It needs the chart's custom resources, roles and guards in the cluster. It stops on SIGTERM or SIGINT, after the
+    sessions it is at have come to rest. Exit status: 0 after a stop, 1 where it cannot work (one sentence says why),
+    2 for a wrong option.
+    """
+    host, port = _address(probe_address)
+    own_namespace = _own_namespace() if kubeconfig is None else None
+    excluded = [*_names(excluded_namespaces), *filter(None, [own_namespace])]
+    settings = Settings(
+        kubeconfig=kubeconfig,
+        namespaces=_names(namespaces or ""),
+        excluded_namespaces=tuple(dict.fromkeys(excluded)),
+        workers=workers,
+        sweep_interval=sweep_interval,
+        request_timeout=request_timeout,
+        probe_host=host,
+        probe_port=port,
+        lease_namespace=lease_namespace or own_namespace,
+        lease_name=lease_name,
+        identity=identity or f"{socket.gethostname()}-{secrets.token_hex(4)}",
+    )
+    configure(log_format, log_level)
+    problem = run_operator(settings)
+    if problem is not None:
+        raise click.ClickException(problem)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"{text} is not HOST:PORT, such as 0.0.0.0:8080", param_hint="--probe-address")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by leaving the host out
+
+
+def _own_namespace() -> str | None:
+    """The namespace of the pod this runs in, None outside a cluster."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ or not _SERVICE_ACCOUNT_NAMESPACE.is_file():
+        return None
+    return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or None

@@ -1,0 +1,156 @@
+"""The one way to the API server: dict in, dict out, with time-outs, preconditions and the server's time.
+
+One client a process, over the asyncio half of the official client. Everything the operator reads or writes goes
+through `request`, which makes it the place to count, to time and to inject faults. It never retries: whether a
+write may be repeated is known only to its caller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from tasksession.cluster.clock import ServerClock
+from tasksession.cluster.errors import Unreachable, refusal
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+#: Asks for lists without spec and status: the sweep needs names, uids, labels and owners only.
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+
+_PAGE = 500
+
+Object = dict[str, Any]
+
+
+class ConfigurationError(Exception):
+    """There is no usable way to an API server; the message says what was tried."""
+
+
+class Client:
+    """A connection to one API server, under one identity."""
+
+    def __init__(self, api: Any, *, request_timeout: float) -> None:
+        self._api = api
+        self._timeout = request_timeout
+        self.clock = ServerClock(monotonic=time.monotonic)
+
+    @classmethod
+    async def connect(cls, *, kubeconfig: Path | None, request_timeout: float = 10.0) -> Client:
+        """Connect with a kubeconfig, or, for None, as a pod of the cluster. Raises ConfigurationError."""
+        configuration = client.Configuration()
+        try:
+            if kubeconfig is not None:
+                await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+            else:
+                config.load_incluster_config(configuration)
+        except (config.ConfigException, OSError) as error:
+            where = f"kubeconfig {kubeconfig}" if kubeconfig else "a pod's ServiceAccount (no kubeconfig was given)"
+            raise ConfigurationError(f"cannot connect with {where}: {error}") from error
+        # Without trust_env each request takes a thread hop to read .netrc: a sixth of the speed.
+        configuration.client_session_kwargs = {"trust_env": False}
+        configuration.connection_pool_maxsize = 64
+        return cls(client.ApiClient(configuration=configuration), request_timeout=request_timeout)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: float | None = None,  # noqa: ASYNC109 - passed on to the HTTP client, which owns the time-out
+    ) -> Object:
+        """Send one request and decode the answer. Raises Refused and its kinds, or Unreachable."""
+        headers = {"Accept": accept, "Content-Type": content_type}
+        method_, url, headers_, data, _ = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list(query),
+            body=dict(body) if body is not None else None,
+            header_params=headers,
+            auth_settings=["BearerToken"],
+        )
+        sent = time.monotonic()
+        try:
+            response = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)
+            raw = await response.read()
+        except ApiException as error:
+            raise Unreachable(f"{method} {path}: {error.reason}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
+        self.clock.observe(response.headers.get("Date", ""), sent=sent, received=time.monotonic())
+        return _decoded(method, path, response.status, response.headers, raw)
+
+    async def get(self, path: str) -> Object:
+        """Read one object."""
+        return await self.request("GET", path)
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Object:
+        """Create one object."""
+        return await self.request("POST", path, body)
+
+    async def merge_patch(self, path: str, body: Mapping[str, Any]) -> Object:
+        """Change one object; the body names the uid, and where it matters the resourceVersion, that it is meant for."""
+        return await self.request("PATCH", path, body, content_type=MERGE_PATCH)
+
+    async def delete(self, path: str, *, uid: str | None) -> Object:
+        """Delete one object, with all it owns, in the background; a uid makes sure that it is the one meant."""
+        body: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        return await self.request("DELETE", path, body)
+
+    async def list(
+        self, path: str, *, label_selector: str | None = None, metadata_only: bool = False
+    ) -> AsyncIterator[Object]:
+        """Read a collection page by page; each item once, as far as the API server's continue tokens promise it."""
+        token = ""
+        while True:
+            query = [("limit", str(_PAGE))]
+            if label_selector:
+                query.append(("labelSelector", label_selector))
+            if token:
+                query.append(("continue", token))
+            page = await self.request("GET", path, query=query, accept=METADATA_LIST if metadata_only else JSON)
+            for item in page.get("items") or ():
+                yield item
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+
+def _decoded(method: str, path: str, status: int, headers: Mapping[str, str], raw: bytes) -> Object:
+    data: Any = {}
+    if raw:
+        try:
+            data = json.loads(raw)
+        except ValueError:
+            data = {"message": raw[:200].decode(errors="replace")}
+    if not isinstance(data, dict):
+        raise Unreachable(f"{method} {path}: the answer is not an object")
+    if 200 <= status <= 299:
+        return data
+    retry_after: float | None = None
+    with contextlib.suppress(ValueError):
+        retry_after = float(headers["Retry-After"]) if "Retry-After" in headers else None
+    raise refusal(
+        status=status,
+        reason=str(data.get("reason") or ""),
+        message=str(data.get("message") or f"{method} {path} was refused"),
+        retry_after=retry_after,
+    )

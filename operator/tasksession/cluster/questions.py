@@ -1,0 +1,124 @@
+"""The questions asked of the API server before a grant and in re-checks: who may, what is there, what we hold.
+
+The engine asks and hands the answers to policy. A question that gets no answer raises: no answer is never a yes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasksession.api import names
+from tasksession.api.access import PolicyRule, RoleReference
+from tasksession.api.users import Requester
+from tasksession.cluster import paths
+from tasksession.cluster.client import Client, Object
+from tasksession.cluster.errors import Missing
+
+#: How long the operator's own rights in a namespace are remembered. They change when the chart does; a write that
+#: goes beyond them is refused by the API server in any case.
+_OWN_RULES_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleAnswer:
+    """A role as it stands: its rules, or None where it does not exist."""
+
+    rules: tuple[PolicyRule, ...] | None
+    has_urls: bool = False
+    """Whether it has rules on URLs as well, which cannot be granted in a namespace."""
+
+
+class Questions:
+    """Asks through one client."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._own_rules: dict[str, tuple[float, tuple[PolicyRule, ...]]] = {}
+
+    async def own_username(self) -> str:
+        """The name under which the API server knows this operator."""
+        review = await self._client.create(
+            paths.collection("SelfSubjectReview"),
+            {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+        )
+        name: str = review["status"]["userInfo"]["username"]
+        return name
+
+    async def may_use(self, requester: Requester, *, policy: str, namespace: str) -> bool:
+        """Whether the requester holds the verb `use` on a policy in a namespace."""
+        review = await self._client.create(
+            paths.collection("SubjectAccessReview"),
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {
+                    "user": requester.username,
+                    "uid": requester.uid,
+                    "groups": list(requester.groups),
+                    "resourceAttributes": {
+                        "group": names.GROUP,
+                        "resource": paths.plural("SessionPolicy"),
+                        "name": policy,
+                        "namespace": namespace,
+                        "verb": "use",
+                    },
+                },
+            },
+        )
+        return (review.get("status") or {}).get("allowed") is True
+
+    async def namespace(self, name: str) -> Object | None:
+        """The Namespace object, None where it does not exist."""
+        try:
+            return await self._client.get(paths.one("Namespace", None, name))
+        except Missing:
+            return None
+
+    async def policy(self, name: str) -> Object | None:
+        """The SessionPolicy object, None where it does not exist."""
+        try:
+            return await self._client.get(paths.one("SessionPolicy", None, name))
+        except Missing:
+            return None
+
+    async def role(self, reference: RoleReference, namespace: str) -> RoleAnswer:
+        """The rules of a role."""
+        where = namespace if reference.kind == "Role" else None
+        try:
+            found = await self._client.get(paths.one(reference.kind, where, reference.name))
+        except Missing:
+            return RoleAnswer(rules=None)
+        listed = found.get("rules") or ()
+        return RoleAnswer(
+            rules=tuple(_rule(rule) for rule in listed if not rule.get("nonResourceURLs")),
+            has_urls=any(rule.get("nonResourceURLs") for rule in listed),
+        )
+
+    async def own_rules(self, namespace: str) -> tuple[PolicyRule, ...]:
+        """What this operator itself may do in a namespace: its ceiling."""
+        known = self._own_rules.get(namespace)
+        if known is not None and time.monotonic() - known[0] < _OWN_RULES_SECONDS:
+            return known[1]
+        review = await self._client.create(
+            paths.collection("SelfSubjectRulesReview"),
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectRulesReview",
+                "spec": {"namespace": namespace},
+            },
+        )
+        rules = tuple(_rule(rule) for rule in (review.get("status") or {}).get("resourceRules") or ())
+        self._own_rules[namespace] = (time.monotonic(), rules)
+        return rules
+
+
+def _rule(rule: Mapping[str, Any]) -> PolicyRule:
+    return PolicyRule(
+        api_groups=tuple(rule.get("apiGroups") or ()),
+        resources=tuple(rule.get("resources") or ()),
+        resource_names=tuple(rule.get("resourceNames") or ()),
+        verbs=tuple(rule.get("verbs") or ()),
+    )

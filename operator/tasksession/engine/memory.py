@@ -1,0 +1,188 @@
+"""What the operator has seen: TaskSessions, their Jobs, policies and guards, as the watch and the sweep brought them.
+
+Only a cache: it is rebuilt by listing, and whatever is granted on it is also limited by the API server. Objects of
+one name are told apart by uid, and an older view never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasksession.api.conditions import State
+from tasksession.api.policy import SessionPolicy
+from tasksession.api.session import TaskSession
+from tasksession.engine.queue import NORMAL, Key
+from tasksession.lifecycle.observed import ObservedJob
+
+
+def key_of(session: TaskSession) -> Key:
+    """The queue key of a session."""
+    return Key(session.metadata.namespace, session.metadata.name)
+
+
+def _version(resource_version: str) -> int:
+    # Versions of one resource are comparable as numbers; one that is no number is taken for the oldest.
+    return int(resource_version) if resource_version.isdecimal() else 0
+
+
+class Memory:
+    """The latest view of every object that decisions are made from."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Key, TaskSession] = {}
+        self._removed: dict[Key, dict[str, TaskSession]] = {}
+        self._jobs: dict[Key, ObservedJob] = {}
+        self._ended_jobs: dict[str, ObservedJob] = {}
+        self._policies: dict[str, SessionPolicy] = {}
+
+    # Sessions
+
+    def session(self, key: Key) -> TaskSession | None:
+        """The session of that name that exists now."""
+        return self._sessions.get(key)
+
+    def sessions(self) -> Iterator[TaskSession]:
+        """All sessions that exist, finished ones too."""
+        return iter(list(self._sessions.values()))
+
+    def removed(self, key: Key) -> tuple[TaskSession, ...]:
+        """Sessions of that name that no longer exist and have not been cleared away yet."""
+        return tuple(self._removed.get(key, {}).values())
+
+    def cleared(self, session: TaskSession) -> None:
+        """Forget a removed session: nothing of it is left."""
+        key = key_of(session)
+        gone = self._removed.get(key, {})
+        gone.pop(session.metadata.uid, None)
+        if not gone:
+            self._removed.pop(key, None)
+
+    def see_session(self, session: TaskSession) -> bool:
+        """Take in a view of a session; False where a newer one is known."""
+        key = key_of(session)
+        known = self._sessions.get(key)
+        if known is not None:
+            if _version(session.metadata.resource_version) <= _version(known.metadata.resource_version):
+                return False
+            if known.metadata.uid != session.metadata.uid:
+                self._bury(key, known)
+        self._sessions[key] = session
+        return True
+
+    def lose_session(self, session: TaskSession) -> bool:
+        """Take in that a session was deleted; `session` is the last view of it."""
+        key = key_of(session)
+        known = self._sessions.get(key)
+        if known is not None and known.metadata.uid == session.metadata.uid:
+            del self._sessions[key]
+            # The later of the two views knows more of what was granted.
+            newer = session if session.status.state is not State.PENDING else known
+            self._bury(key, newer)
+            return True
+        if known is None and key not in self._removed:
+            self._bury(key, session)
+            return True
+        return False
+
+    def _bury(self, key: Key, session: TaskSession) -> None:
+        self._removed.setdefault(key, {})[session.metadata.uid] = session
+
+    # Jobs
+
+    def job_of(self, session: TaskSession) -> ObservedJob | None:
+        """The Job of a session: the one that was granted to, else the one of its name."""
+        reference = session.status.job_ref
+        if reference is None:
+            return self._jobs.get(key_of(session))
+        job = self._jobs.get(Key(session.metadata.namespace, reference.name))
+        if job is not None and job.uid == reference.uid:
+            return job
+        return self._ended_jobs.get(reference.uid)
+
+    def see_job(self, job: ObservedJob) -> bool:
+        """Take in a view of a Job; False where a newer one is known."""
+        key = Key(job.namespace, job.name)
+        known = self._jobs.get(key)
+        if known is not None and _version(job.resource_version) <= _version(known.resource_version):
+            return False
+        self._jobs[key] = job
+        return True
+
+    def lose_job(self, job: ObservedJob) -> None:
+        """Take in that a Job is gone; how it ended is remembered until its session's end is written."""
+        key = Key(job.namespace, job.name)
+        known = self._jobs.get(key)
+        if known is not None and known.uid == job.uid:
+            del self._jobs[key]
+        if job.end is not None:
+            self._ended_jobs[job.uid] = replace(job, being_deleted=True)
+
+    def forget_end(self, session: TaskSession) -> None:
+        """Let go of a remembered Job's end: the session's own status holds it now."""
+        if session.status.job_ref is not None:
+            self._ended_jobs.pop(session.status.job_ref.uid, None)
+
+    def session_key_of_job(self, job: ObservedJob) -> Key:
+        """Which session a Job belongs to, by its owner, its annotation, or its own name."""
+        if job.owner_kind == "TaskSession" and job.owner_name:
+            return Key(job.namespace, job.owner_name)
+        return Key(job.namespace, job.session or job.name)
+
+    def urgency(self, key: Key, now: datetime) -> float:
+        """The queue order of a session: its deadline where its rights have to go now, else after all of those."""
+        buried = self._removed.get(key)
+        if buried:
+            return 0.0
+        session = self._sessions.get(key)
+        if session is None or session.status.state is not State.ACTIVE or session.status.deadline is None:
+            return NORMAL
+        deadline = session.status.deadline
+        job = self.job_of(session)
+        ending = now >= deadline or session.spec.revoked or job is None or job.end is not None
+        return deadline.timestamp() if ending else NORMAL
+
+    # Policies
+
+    def policy(self, name: str) -> SessionPolicy | None:
+        """The policy of that name."""
+        return self._policies.get(name)
+
+    def policies(self) -> Iterable[str]:
+        """The names of all known policies."""
+        return tuple(self._policies)
+
+    def see_policy(self, item: dict[str, Any]) -> bool:
+        """Take in a view of a policy; one that cannot be read counts as none, so it grants nothing."""
+        name = item["metadata"]["name"]
+        known = self._policies.get(name)
+        try:
+            policy = SessionPolicy.model_validate(item)
+        except ValidationError:
+            self._policies.pop(name, None)
+            return True
+        if known is not None and _version(policy.metadata.resource_version) <= _version(
+            known.metadata.resource_version
+        ):
+            return False
+        self._policies[name] = policy
+        return True
+
+    def lose_policy(self, item: dict[str, Any]) -> bool:
+        """Take in that a policy was deleted."""
+        metadata = item["metadata"]
+        known = self._policies.get(metadata["name"])
+        if known is None or known.metadata.uid != metadata["uid"]:
+            return False
+        del self._policies[metadata["name"]]
+        return True
+
+    def sessions_of_policy(self, name: str) -> Iterator[TaskSession]:
+        """All sessions that ask, or asked, for a policy and are not finished."""
+        return (
+            session for session in self.sessions() if session.spec.policy == name and not session.status.state.final
+        )

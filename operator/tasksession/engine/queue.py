@@ -1,0 +1,127 @@
+"""One queue of sessions to look at: each at most once in it, one worker at a time on each, urgent ones first.
+
+Watch events, deadlines, the sweep and back-off add keys; workers take them. Ending goes before granting, and among
+endings the oldest deadline goes first. Nothing true lives here: a lost queue is rebuilt by listing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import random
+from collections import deque
+from typing import NamedTuple
+
+#: Order among urgent keys: smaller first. Normal keys come after all of them, in order of arrival.
+NORMAL = float("inf")
+
+
+class Key(NamedTuple):
+    """Which session: a TaskSession's namespace and name."""
+
+    namespace: str
+    name: str
+
+
+class WorkQueue:
+    """A deduplicating priority queue for asyncio workers, with back-off per key."""
+
+    def __init__(self, *, base: float = 0.05, ceiling: float = 30.0, urgent_ceiling: float = 5.0) -> None:
+        self._heap: list[tuple[float, int, Key]] = []
+        self._queued: dict[Key, float] = {}
+        self._working: set[Key] = set()
+        self._again: dict[Key, float] = {}
+        self._failures: dict[Key, int] = {}
+        self._delayed: dict[Key, asyncio.TimerHandle] = {}
+        self._sequence = itertools.count()
+        self._closed = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._base, self._ceiling, self._urgent_ceiling = base, ceiling, urgent_ceiling
+
+    def __len__(self) -> int:
+        """How many keys wait to be taken, delayed ones not counted."""
+        return len(self._queued)
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether a key that takes rights away waits."""
+        return bool(self._heap) and self._heap[0][0] < NORMAL
+
+    def add(self, key: Key, order: float = NORMAL) -> None:
+        """Put a key in, or move it forward; while a worker has it, it comes back when the worker is done."""
+        if key in self._working:
+            self._again[key] = min(order, self._again.get(key, NORMAL))
+            return
+        if key in self._queued and self._queued[key] <= order:
+            return
+        self._queued[key] = order
+        heapq.heappush(self._heap, (order, next(self._sequence), key))
+        self._wake()
+
+    def add_later(self, key: Key, seconds: float, order: float = NORMAL) -> None:
+        """Put a key in after a delay; a sooner delay replaces a later one."""
+        loop = asyncio.get_running_loop()
+        pending = self._delayed.get(key)
+        if pending is not None:
+            if pending.when() <= loop.time() + seconds:
+                return
+            pending.cancel()
+        self._delayed[key] = loop.call_later(max(0.0, seconds), self._arrive, key, order)
+
+    def retry(self, key: Key, *, order: float = NORMAL, at_least: float = 0.0) -> float:
+        """Put a key in after its back-off, doubled at each failure, and never before the server's Retry-After.
+
+        Returns the delay in seconds. Urgent keys, which take rights away, wait `urgent_ceiling` at most.
+        """
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        ceiling = self._urgent_ceiling if order < NORMAL else self._ceiling
+        # Spread, so that what failed together does not come back together.
+        delay: float = min(ceiling, self._base * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
+        delay = max(delay, at_least)
+        self.add_later(key, delay, order)
+        return delay
+
+    def succeed(self, key: Key) -> None:
+        """Forget a key's failures."""
+        self._failures.pop(key, None)
+
+    async def take(self) -> tuple[Key, float]:
+        """Wait for the next key and take it; `done` gives it back."""
+        while True:
+            if self._closed:
+                raise asyncio.CancelledError
+            while self._heap:
+                order, _, key = heapq.heappop(self._heap)
+                # An entry that was moved forward, or taken already, is left behind in the heap.
+                if self._queued.get(key) == order and key not in self._working:
+                    del self._queued[key]
+                    self._working.add(key)
+                    return key, order
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def done(self, key: Key) -> None:
+        """Give a key back; if it was added meanwhile, it is queued again."""
+        self._working.discard(key)
+        if key in self._again:
+            self.add(key, self._again.pop(key))
+
+    def close(self) -> None:
+        """Give out nothing more: workers that come for the next key, or wait for one, are cancelled."""
+        self._closed = True
+        for waiter in self._waiters:
+            waiter.cancel()
+
+    def _arrive(self, key: Key, order: float) -> None:
+        self._delayed.pop(key, None)
+        self.add(key, order)
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return

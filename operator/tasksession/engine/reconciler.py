@@ -1,0 +1,299 @@
+"""Takes one session as far as it can go now: ask `plan`, apply, ask again, until nothing is left to do.
+
+Workers call it, one at a time for each session. It holds no truth: what it remembers between calls only spares
+repeated requests, and a crash at any line is followed by the same questions again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+from tasksession.api.conditions import Reason, State
+from tasksession.api.session import TaskSession
+from tasksession.cluster import events, paths
+from tasksession.cluster.applying import Applier, Outcome
+from tasksession.cluster.client import Client
+from tasksession.cluster.errors import Missing
+from tasksession.engine.deadlines import Deadlines
+from tasksession.engine.guards import Guards
+from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.queue import NORMAL, Key, WorkQueue
+from tasksession.engine.reviews import Reviewer
+from tasksession.lifecycle import actions
+from tasksession.lifecycle.decision import Decision
+from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal, Review
+from tasksession.lifecycle.plan import plan
+from tasksession.lifecycle.status import reason_of
+from tasksession.record.session_record import session_record
+
+_logger = logging.getLogger(__name__)
+
+#: More steps than any life has; reaching it means that a decision does not lead to its own end.
+_STEP_LIMIT = 100
+#: How many waiting sessions are woken when one of their policy ends.
+_WOKEN = 8
+
+
+class Unsettled(Exception):
+    """A session did not come to rest within the step limit."""
+
+
+class Reconciler:
+    """Drives sessions; all it needs comes from the operator that builds it."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        memory: Memory,
+        queue: WorkQueue,
+        deadlines: Deadlines,
+        guards: Guards,
+        reviewer: Reviewer,
+        operator_username: str,
+    ) -> None:
+        self._client = client
+        self._applier = Applier(client)
+        self._memory = memory
+        self._queue = queue
+        self._deadlines = deadlines
+        self._guards = guards
+        self._reviewer = reviewer
+        self._operator_username = operator_username
+        self._progress: dict[str, Progress] = {}
+        self._recheck: set[str] = set()
+        self._identity_missing: dict[str, str] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def recheck(self, session: TaskSession) -> None:
+        """Have a live session's policy looked at again."""
+        self._recheck.add(session.metadata.uid)
+        self._queue.add(key_of(session))
+
+    def report_missing(self, session: TaskSession, message: str) -> None:
+        """Have a session ended whose identity or rights are gone, as the sweep saw."""
+        current = self._memory.session(key_of(session))
+        if current is None or current.status.state is not State.ACTIVE:
+            return
+        self._identity_missing[session.metadata.uid] = message
+        self._queue.add(key_of(session), 0.0)
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring every session of a name to rest. Raises ClusterError where it has to be tried again."""
+        for gone in self._memory.removed(key):
+            await self._drive(gone, removed=True)
+            _logger.info("session ended", extra=session_record(gone, removed=True))
+            self._forget(gone)
+            self._memory.cleared(gone)
+        session = self._memory.session(key)
+        if session is None:
+            self._deadlines.disarm(key)
+            return
+        await self._drive(session, removed=False)
+
+    async def drain(self) -> None:
+        """Wait for what was started beside the sessions' own steps: Events."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _drive(self, session: TaskSession, *, removed: bool) -> None:
+        uid = session.metadata.uid
+        state = _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
+        try:
+            for _ in range(_STEP_LIMIT):
+                decision = plan(state.session, await self._observe(state, removed=removed), self._client.clock.now())
+                if decision.needs_review:
+                    state.review = await self._review(state.session)
+                elif decision.actions:
+                    await self._apply(state, decision)
+                    if self._gives_way(decision, state):
+                        return
+                else:
+                    self._rest(state.session, decision)
+                    return
+                if state.session.metadata.deletion_timestamp is None and self._superseded(state, removed=removed):
+                    return
+            raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
+        except BaseException:
+            self._progress[uid] = state.progress
+            raise
+        finally:
+            self._reviewer.settle(uid)
+
+    async def _observe(self, state: _Attempt, *, removed: bool) -> Observed:
+        session = state.session
+        uid = session.metadata.uid
+        job = self._memory.job_of(session)
+        if job is None and session.status.state is State.ACTIVE and not removed:
+            # A Job whose label was taken off reaches a watch as deleted: it is read before that is believed.
+            job = await self._read_job(session)
+        return Observed(
+            operator_username=self._operator_username,
+            job=job,
+            review=state.review,
+            removed=removed,
+            recheck_due=uid in self._recheck,
+            guards_missing=self._guards.missing(),
+            identity_missing=self._identity_missing.get(uid),
+            refusal=state.refusal,
+            progress=state.progress,
+        )
+
+    async def _read_job(self, session: TaskSession) -> ObservedJob | None:
+        reference = session.status.job_ref
+        if reference is None:
+            return None
+        try:
+            found = await self._client.get(paths.one("Job", session.metadata.namespace, reference.name))
+        except Missing:
+            return None
+        job = ObservedJob.from_object(found)
+        self._memory.see_job(job)
+        return job if job.uid == reference.uid else None
+
+    async def _review(self, session: TaskSession) -> Review:
+        live = session.status.state is State.ACTIVE
+        review = await self._reviewer.review(session, live=live)
+        if live and review.failed is None:
+            self._recheck.discard(session.metadata.uid)
+        return review
+
+    async def _apply(self, state: _Attempt, decision: Decision) -> None:
+        state.refusal = None
+        for action in decision.actions:
+            outcome = await self._applier.apply(action, state.progress)
+            state.progress = outcome.progress
+            if outcome.job is not None:
+                self._memory.see_job(outcome.job)
+            if outcome.session is not None:
+                self._written(state, action, outcome.session)
+            if outcome.refusal is not None:
+                state.refusal = outcome.refusal
+                return
+            if outcome.stale:
+                await self._refresh(state)
+                return
+        if any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
+            state.progress = replace(state.progress, role_bindings_gone=True)
+
+    def _written(self, state: _Attempt, action: actions.Action, session: TaskSession) -> None:
+        before = state.session.status.state
+        state.session = session
+        self._memory.see_session(session)
+        if isinstance(action, actions.WriteStatus) and action.announcement is not None:
+            task = asyncio.create_task(events.post(self._client, session, action.announcement))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+        after = session.status.state
+        if after is State.ACTIVE and before is not State.ACTIVE:
+            _logger.info(
+                "session granted",
+                extra={
+                    "session": session.metadata.name,
+                    "namespace": session.metadata.namespace,
+                    "service_account": session.status.service_account_name,
+                },
+            )
+        if after.final and not before.final:
+            _logger.info("session ended", extra=session_record(session, removed=False))
+            self._forget(session)
+            self._wake_waiting(session.spec.policy)
+
+    async def _refresh(self, state: _Attempt) -> None:
+        """Read session and Job again after a precondition failed; nothing of this attempt is relied on any more."""
+        metadata = state.session.metadata
+        state.progress, state.review, state.refusal = Progress(), None, None
+        try:
+            found = await self._client.get(paths.one("TaskSession", metadata.namespace, metadata.name))
+        except Missing:
+            self._memory.lose_session(state.session)
+            return
+        session = TaskSession.model_validate(found)
+        self._memory.see_session(session)
+        if session.metadata.uid != metadata.uid:
+            self._memory.lose_session(state.session)
+            return
+        state.session = session
+        try:
+            job = await self._client.get(paths.one("Job", metadata.namespace, metadata.name))
+        except Missing:
+            known = self._memory.job_of(session)
+            if known is not None:
+                self._memory.lose_job(known)
+            return
+        self._memory.see_job(ObservedJob.from_object(job))
+
+    def _superseded(self, state: _Attempt, *, removed: bool) -> bool:
+        """Whether the session was deleted, or replaced, while this attempt was under way."""
+        if removed:
+            return False
+        key = key_of(state.session)
+        known = self._memory.session(key)
+        if known is None or known.metadata.uid != state.session.metadata.uid:
+            self._queue.add(key, 0.0)
+            return True
+        if int(known.metadata.resource_version or 0) > int(state.session.metadata.resource_version or 0):
+            state.session = known
+        return False
+
+    def _gives_way(self, decision: Decision, state: _Attempt) -> bool:
+        """After rights are gone, let every other session's rights go before this one's remaining writes."""
+        if not decision.urgent or not self._queue.has_urgent:
+            return False
+        if not any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
+            return False
+        self._progress[state.session.metadata.uid] = state.progress
+        self._queue.add(key_of(state.session))
+        return True
+
+    def _rest(self, session: TaskSession, decision: Decision) -> None:
+        key = key_of(session)
+        if decision.look_again is None:
+            self._deadlines.disarm(key)
+        else:
+            self._deadlines.arm(key, self._client.clock.monotonic_at(decision.look_again))
+        if session.metadata.uid in self._recheck and session.status.state is State.ACTIVE:
+            # The policy's answers could not be had; the rights stay until they can, or until the deadline.
+            self._queue.retry(key, at_least=1.0)
+
+    def _forget(self, session: TaskSession) -> None:
+        uid = session.metadata.uid
+        self._memory.forget_end(session)
+        self._progress.pop(uid, None)
+        self._recheck.discard(uid)
+        self._identity_missing.pop(uid, None)
+
+    def _wake_waiting(self, policy: str) -> None:
+        waiting = (
+            session
+            for session in self._memory.sessions_of_policy(policy)
+            if reason_of(session.status) == Reason.LIMIT_REACHED
+        )
+        oldest = sorted(waiting, key=lambda session: str(session.metadata.creation_timestamp))
+        for session in oldest[:_WOKEN]:
+            self._queue.add(key_of(session), NORMAL)
+
+
+class _Attempt:
+    """What one call has learnt so far about one session."""
+
+    def __init__(self, *, session: TaskSession, progress: Progress) -> None:
+        self.session = session
+        self.progress = progress
+        self.review: Review | None = None
+        self.refusal: Refusal | None = None
+
+
+__all__ = ["Outcome", "Reconciler", "Unsettled"]
+
+
+def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:
+    """The log fields of an attempt that failed."""
+    return {
+        "session": key.name,
+        "namespace": key.namespace,
+        "error": f"{type(error).__name__}: {error}",
+        "retry_in_seconds": round(delay, 2),
+    }

@@ -1,0 +1,242 @@
+"""Looks at everything afresh every few minutes: what the watch missed, rights without a living session, identities
+that are gone, policies that changed.
+
+The operator runs it at start, before any worker, and then at an interval. It deletes only what it has confirmed by
+a fresh read, and only by name and uid.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasksession.api import names
+from tasksession.api.conditions import State
+from tasksession.api.session import TaskSession
+from tasksession.cluster import paths
+from tasksession.cluster.client import Client, Object
+from tasksession.cluster.errors import Conflict, Missing
+from tasksession.engine.guards import Guards
+from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.queue import WorkQueue
+from tasksession.engine.reconciler import Reconciler
+from tasksession.lifecycle.observed import ObservedJob
+
+_logger = logging.getLogger(__name__)
+
+_GUARD_KINDS = (
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
+_GUARD_SELECTOR = f"{names.GROUP}/guard"
+#: RoleBindings first: they are the rights.
+_CHILD_KINDS = ("RoleBinding", "ServiceAccount", "Role", "Job")
+
+
+@dataclass(frozen=True, slots=True)
+class _Children:
+    """The names of the children that exist, by kind, with namespace."""
+
+    uids: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def has(self, kind: str, namespace: str, name: str) -> bool:
+        """Whether an object exists."""
+        return (kind, namespace, name) in self.uids
+
+
+class Sweep:
+    """One look at the whole of what this operator is responsible for."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        memory: Memory,
+        guards: Guards,
+        queue: WorkQueue,
+        reconciler: Reconciler,
+        namespaces: Collection[str],
+    ) -> None:
+        self._client = client
+        self._memory = memory
+        self._guards = guards
+        self._queue = queue
+        self._reconciler = reconciler
+        self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
+
+    async def run(self, *, first: bool) -> None:
+        """Look at everything once. Raises ClusterError where a listing failed; what was seen until then is kept."""
+        await self._list_guards()
+        await self._list_policies()
+        await self._list_jobs()
+        await self._list_sessions()
+        active = [session for session in self._memory.sessions() if session.status.state is State.ACTIVE]
+        children = await self._list_children()
+        await self._end_orphans(children)
+        for session in active:
+            await self._check_identity(session, children)
+        for session in self._memory.sessions():
+            if session.status.state is State.ACTIVE and not first:
+                self._reconciler.recheck(session)
+            elif not session.status.state.final or session.spec.ttl_seconds_after_finished is not None:
+                key = key_of(session)
+                self._queue.add(key, self._memory.urgency(key, self._client.clock.now()))
+
+    async def _list(self, kind: str, *, selector: str | None = None, metadata: bool = False) -> AsyncIterator[Object]:
+        for namespace in self._namespaces:
+            path = paths.collection(kind, namespace)
+            async for item in self._client.list(path, label_selector=selector, metadata_only=metadata):
+                yield item
+
+    async def _list_guards(self) -> None:
+        found = []
+        for kind in _GUARD_KINDS:
+            path = paths.collection(kind)
+            async for item in self._client.list(path, label_selector=_GUARD_SELECTOR):
+                found.append((paths.plural(kind), item))  # noqa: PERF401 - asynchronous comprehensions hide the await
+        self._guards.replace(found)
+
+    async def _list_policies(self) -> None:
+        seen = set()
+        async for item in self._client.list(paths.collection("SessionPolicy")):
+            seen.add(item["metadata"]["name"])
+            self._memory.see_policy(item)
+        for name in set(self._memory.policies()) - seen:
+            policy = self._memory.policy(name)
+            if policy is not None and await self._is_gone("SessionPolicy", None, name, policy.metadata.uid):
+                self._memory.lose_policy({"metadata": {"name": name, "uid": policy.metadata.uid}})
+
+    async def _list_jobs(self) -> None:
+        # Jobs that vanished unseen are noticed per session: a live one whose Job is not known has it read.
+        async for item in self._list("Job", selector=f"{names.MANAGED_LABEL}=true"):
+            self._memory.see_job(ObservedJob.from_object(item))
+
+    async def _list_sessions(self) -> None:
+        known = {session.metadata.uid: session for session in self._memory.sessions()}
+        async for item in self._list("TaskSession"):
+            known.pop(item["metadata"]["uid"], None)
+            session = readable(item)
+            if session is not None:
+                self._memory.see_session(session)
+        for session in known.values():
+            metadata = session.metadata
+            if await self._is_gone("TaskSession", metadata.namespace, metadata.name, metadata.uid):
+                self._memory.lose_session(session)
+                self._queue.add(key_of(session), 0.0)
+
+    async def _list_children(self) -> _Children:
+        children = _Children()
+        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
+        for kind in _CHILD_KINDS:
+            async for item in self._list(kind, selector=selector, metadata=True):
+                metadata = item["metadata"]
+                if names.identity_of_binding(metadata["name"]):
+                    children.uids[kind, metadata["namespace"], metadata["name"]] = metadata["uid"]
+        return children
+
+    async def _end_orphans(self, children: _Children) -> None:
+        """Delete children whose session is gone, over, or has another identity."""
+        living = self._living_identities()
+        for (kind, namespace, name), uid in children.uids.items():
+            identity = names.identity_of_binding(name)
+            if identity is None or (namespace, identity.uid) in living.get(identity.name, ()):
+                continue
+            if (namespace, identity.uid) in living.get("", ()):
+                continue
+            if await self._has_living_session(kind, namespace, name):
+                continue
+            _logger.warning("an orphan is deleted", extra={"kind": kind, "namespace": namespace, "object": name})
+            try:
+                await self._client.delete(paths.one(kind, namespace, name), uid=uid)
+            except (Missing, Conflict):
+                continue
+
+    def _living_identities(self) -> dict[str, set[tuple[str, str]]]:
+        """Identities that may exist, by name; under the empty name, the Jobs of sessions that are being granted."""
+        living: dict[str, set[tuple[str, str]]] = {"": set()}
+        for session in self._memory.sessions():
+            namespace, status = session.metadata.namespace, session.status
+            if status.state is State.ACTIVE and status.service_account_name and status.job_ref:
+                living.setdefault(status.service_account_name, set()).add((namespace, status.job_ref.uid))
+            elif not status.state.final:
+                job = self._memory.job_of(session)
+                if job is not None:
+                    living[""].add((namespace, job.uid))
+        return living
+
+    async def _has_living_session(self, kind: str, namespace: str, name: str) -> bool:
+        """Read the object and its session again before anything is deleted."""
+        try:
+            found = await self._client.get(paths.one(kind, namespace, name))
+        except Missing:
+            return True
+        labels = found["metadata"].get("labels") or {}
+        session_name = labels.get(names.SESSION_LABEL)
+        if not session_name:
+            return False
+        try:
+            item = await self._client.get(paths.one("TaskSession", namespace, session_name))
+        except Missing:
+            return False
+        session = readable(item)
+        if session is None:
+            return True
+        same = session.metadata.uid == labels.get(names.SESSION_UID_LABEL)
+        if not same or session.status.state.final:
+            return False
+        identity = names.identity_of_binding(name)
+        granted = session.status.service_account_name
+        return granted is None or (identity is not None and identity.name == granted)
+
+    async def _check_identity(self, session: TaskSession, children: _Children) -> None:
+        namespace, status = session.metadata.namespace, session.status
+        name = status.service_account_name or ""
+        wanted: Iterable[tuple[str, str]] = [
+            ("ServiceAccount", name),
+            ("Job", name),
+            *(("RoleBinding", grant.role_binding) for grant in status.grants),
+        ]
+        for kind, child in wanted:
+            if children.has(kind, namespace, child):
+                continue
+            if not await self._exists(kind, namespace, child):
+                what = "timer" if kind == "Job" else kind
+                self._reconciler.report_missing(session, f"The {what} {child} was deleted by somebody.")
+                return
+
+    async def _exists(self, kind: str, namespace: str, name: str) -> bool:
+        try:
+            await self._client.get(paths.one(kind, namespace, name))
+        except Missing:
+            return False
+        return True
+
+    async def _is_gone(self, kind: str, namespace: str | None, name: str, uid: str) -> bool:
+        try:
+            found = await self._client.get(paths.one(kind, namespace, name))
+        except Missing:
+            return True
+        return bool(found["metadata"]["uid"] != uid)
+
+
+def readable(item: dict[str, Any]) -> TaskSession | None:
+    """Read a TaskSession; None, loudly, for one that does not fit the model: it is left alone and granted nothing."""
+    try:
+        return TaskSession.model_validate(item)
+    except ValidationError as error:
+        metadata = item.get("metadata") or {}
+        _logger.error(
+            "a TaskSession cannot be read",
+            extra={
+                "session": metadata.get("name"),
+                "namespace": metadata.get("namespace"),
+                "problems": [f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors()],
+            },
+        )
+        return None

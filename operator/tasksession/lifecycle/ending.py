@@ -1,0 +1,163 @@
+"""When and how a session ends: RoleBindings first, then the timer with all it owns, then the status.
+
+`plan` calls these rules. An explicit no ends a session; a look-up that failed does not. Ending needs nothing but
+names and uids, so that it never waits for an answer about anything else.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tasksession.api import names
+from tasksession.api.conditions import Reason, State
+from tasksession.api.session import TaskSession
+from tasksession.lifecycle.actions import (
+    Action,
+    Announcement,
+    DeleteRoleBinding,
+    DeleteTimer,
+    FindChildren,
+    StopJob,
+    WriteStatus,
+)
+from tasksession.lifecycle.decision import NOTHING, Decision
+from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
+from tasksession.lifecycle.status import ended
+
+#: The Job controller's and our clock may differ by this much when it is asked whose deadline came first.
+_CLOCK_TOLERANCE = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a session ends, in the words of its status."""
+
+    state: State
+    reason: Reason
+    message: str
+
+
+def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> Ending | None:
+    """Find the first reason for which a live session has to end now, None while there is none."""
+    job = session_job(session, observed)
+    if job is not None and job.end is not None:
+        return _ending_of_job(job.end, session.status.deadline)
+    if session.spec.revoked:
+        return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
+    if session.status.deadline is None:
+        # Only a damaged status lacks it. Without a deadline there is no limit to hold, so the rights go.
+        return Ending(State.EXPIRED, Reason.DEADLINE_REACHED, "The deadline is missing from the status.")
+    if now >= session.status.deadline:
+        return Ending(State.EXPIRED, Reason.DEADLINE_REACHED, "The deadline was reached before the Job ended.")
+    if job is None:
+        return Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it ended.")
+    if observed.identity_missing:
+        return Ending(State.FAILED, Reason.IDENTITY_REMOVED, observed.identity_missing)
+    return _ending_of_review(observed)
+
+
+def session_job(session: TaskSession, observed: Observed) -> ObservedJob | None:
+    """Pick the Job that the session was granted to; one that is being deleted, or a namesake, is none."""
+    job = observed.job
+    reference = session.status.job_ref
+    if job is None or (reference is not None and job.uid != reference.uid):
+        return None
+    if job.being_deleted and job.end is None:
+        return None
+    return job
+
+
+def _ending_of_job(end_of_job: JobEnd, deadline: datetime | None) -> Ending:
+    if end_of_job.outcome is JobOutcome.SUCCEEDED:
+        return Ending(State.COMPLETED, Reason.COMPLETED, "The Job completed.")
+    by_deadline = end_of_job.reason == "DeadlineExceeded"
+    if by_deadline and deadline and end_of_job.time and end_of_job.time >= deadline - _CLOCK_TOLERANCE:
+        return Ending(State.EXPIRED, Reason.DEADLINE_REACHED, "The deadline was reached before the Job ended.")
+    detail = ": ".join(part for part in (end_of_job.reason, end_of_job.message) if part)
+    return Ending(State.FAILED, Reason.JOB_FAILED, f"The Job failed ({detail})." if detail else "The Job failed.")
+
+
+def _ending_of_review(observed: Observed) -> Ending | None:
+    review = observed.review
+    if review is None or review.failed is not None:
+        return None
+    if review.recheck is None or review.recheck.reason is None:
+        return None
+    return Ending(State.REVOKED, review.recheck.reason, review.recheck.message)
+
+
+def end(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
+    """Take the rights away, and, once they are seen gone, everything else."""
+    removal = _removal(session, observed)
+    if removal.actions:
+        return removal
+    actions: list[Action] = []
+    job = session_job(session, observed)
+    stopping = ending.state is State.REVOKED or ending.reason is Reason.IDENTITY_REMOVED
+    if stopping and job is not None and job.end is None and not observed.progress.stopped:
+        # A Job that its own deadline ends needs no help; one whose rights were taken early is stopped.
+        actions.append(StopJob(namespace=job.namespace, name=job.name, uid=job.uid))
+    actions.append(write(session, ending, now))
+    return Decision(actions=tuple(actions))
+
+
+def write(session: TaskSession, ending: Ending, now: datetime) -> WriteStatus:
+    """Build the last status write of a session."""
+    metadata = session.metadata
+    good = ending.state is State.COMPLETED
+    return WriteStatus(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        status=ended(session, state=ending.state, reason=ending.reason, message=ending.message, now=now),
+        announcement=Announcement(warning=not good, reason=ending.reason.value, message=ending.message),
+    )
+
+
+def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
+    """End a session that was never granted, clearing away what an interrupted attempt may have made."""
+    if observed.job is not None or observed.progress.timer_uid is not None:
+        removal = remove_leftovers(session, observed)
+        if removal.actions:
+            return removal
+    return Decision(actions=(write(session, ending, now),))
+
+
+def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
+    """Take away whatever exists of a session that is over or gone; no status is written."""
+    if session.status.state is State.ACTIVE:
+        return _removal(session, observed)
+    progress = observed.progress
+    if progress.found is None:
+        metadata = session.metadata
+        return Decision(actions=(FindChildren(namespace=metadata.namespace, session_uid=metadata.uid),), urgent=True)
+    namespace = session.metadata.namespace
+    bindings = tuple(
+        DeleteRoleBinding(namespace=namespace, name=child.name, uid=child.uid)
+        for child in progress.found
+        if child.kind == "RoleBinding"
+    )
+    if bindings and not progress.role_bindings_gone:
+        return Decision(actions=bindings, urgent=True)
+    timers = tuple(
+        DeleteTimer(namespace=namespace, name=child.name, uid=child.uid)
+        for child in progress.found
+        if child.kind == "Job" and names.parse_identity(child.name)
+    )
+    return Decision(actions=timers) if timers and not progress.timer_gone else NOTHING
+
+
+def _removal(session: TaskSession, observed: Observed) -> Decision:
+    """Remove what the status of a granted session names: RoleBindings, then the timer."""
+    namespace = session.metadata.namespace
+    if not observed.progress.role_bindings_gone:
+        bindings = tuple(
+            DeleteRoleBinding(namespace=namespace, name=grant.role_binding, uid=grant.role_binding_uid)
+            for grant in session.status.grants
+        )
+        if bindings:
+            return Decision(actions=bindings, urgent=True)
+    name = session.status.service_account_name
+    if name and not observed.progress.timer_gone:
+        return Decision(actions=(DeleteTimer(namespace=namespace, name=name, uid=session.status.timer_uid),))
+    return NOTHING

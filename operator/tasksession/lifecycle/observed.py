@@ -1,0 +1,187 @@
+"""What the operator has seen of the world around one session: the input of `plan`.
+
+The engine builds these values from watch events, look-ups and the outcomes of actions. They are plain facts:
+nothing here decides anything, and what was not looked at is None, never a guess.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from tasksession.api import names
+from tasksession.api.policy import SessionPolicy
+from tasksession.policy.evaluation import Recheck, Verdict
+
+
+class JobOutcome(StrEnum):
+    """How a Job ended, by its first ending condition."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+#: A Job is over at the first of these; Complete and Failed follow only once its pods have terminated.
+_ENDING_CONDITIONS = {
+    "SuccessCriteriaMet": JobOutcome.SUCCEEDED,
+    "Complete": JobOutcome.SUCCEEDED,
+    "FailureTarget": JobOutcome.FAILED,
+    "Failed": JobOutcome.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """The first ending condition of a Job: outcome, the controller's reason and message, and when it was set."""
+
+    outcome: JobOutcome
+    reason: str
+    message: str
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedJob:
+    """The parts of a batch/v1 Job that decisions are made from."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    owner_kind: str | None
+    owner_name: str | None
+    owner_uid: str | None
+    requested_by: str | None
+    session: str | None
+    suspended: bool
+    service_account: str | None
+    active_deadline_seconds: int | None
+    end: JobEnd | None
+    being_deleted: bool
+
+    @classmethod
+    def from_object(cls, job: Mapping[str, Any]) -> "ObservedJob":
+        """Read a Job as the API server sent it; absent fields become None."""
+        metadata = job.get("metadata") or {}
+        spec = job.get("spec") or {}
+        annotations = metadata.get("annotations") or {}
+        template_metadata = (spec.get("template") or {}).get("metadata") or {}
+        owner: Mapping[str, Any] = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
+        return cls(
+            namespace=metadata.get("namespace", ""),
+            name=metadata.get("name", ""),
+            uid=metadata.get("uid", ""),
+            resource_version=metadata.get("resourceVersion", ""),
+            owner_kind=owner.get("kind"),
+            owner_name=owner.get("name"),
+            owner_uid=owner.get("uid"),
+            requested_by=annotations.get(names.REQUESTED_BY_ANNOTATION),
+            session=annotations.get(names.SESSION_ANNOTATION),
+            suspended=bool(spec.get("suspend")),
+            service_account=(template_metadata.get("annotations") or {}).get(names.SERVICE_ACCOUNT_ANNOTATION),
+            active_deadline_seconds=spec.get("activeDeadlineSeconds"),
+            end=_end_of(job),
+            being_deleted=metadata.get("deletionTimestamp") is not None,
+        )
+
+
+def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
+    conditions = {
+        c.get("type"): c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"
+    }
+    for kind, outcome in _ENDING_CONDITIONS.items():
+        if kind in conditions:
+            condition = conditions[kind]
+            time = condition.get("lastTransitionTime")
+            return JobEnd(
+                outcome=outcome,
+                reason=condition.get("reason") or "",
+                message=condition.get("message") or "",
+                time=datetime.fromisoformat(time) if time else None,
+            )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """The answers that policy needs, looked up for this attempt.
+
+    `policy` is None where it does not exist; `failed` says, in a sentence, which look-up did not answer, and then
+    nothing else here may be relied on: no grant, and no end either.
+    """
+
+    policy: SessionPolicy | None = None
+    verdict: Verdict | None = None
+    recheck: Recheck | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One object that a session owns, as found in the cluster."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+class RefusalKind(StrEnum):
+    """Why the API server did not carry out a write, as far as the next step depends on it."""
+
+    INVALID = "Invalid"
+    """The object is not acceptable: a schema, a validation or an admission policy said no."""
+    QUOTA = "Quota"
+    """A ResourceQuota is exhausted: it may pass later."""
+    CEILING = "Ceiling"
+    """RBAC refused to let the operator hand out rights that it does not hold."""
+    MISMATCH = "Mismatch"
+    """An object of that name exists and is not what this session would have created."""
+    FORBIDDEN = "Forbidden"
+    """The operator lacks a right that it should have, or the namespace is being deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A write that was refused: which kind of object, why, and the API server's words."""
+
+    kind: RefusalKind
+    object_kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What this attempt has already achieved, so that the next step of the same attempt can build on it.
+
+    It is lost in a crash, by design: every step can be taken again.
+    """
+
+    timer_uid: str | None = None
+    service_account_uid: str | None = None
+    role_made: bool = False
+    role_binding_uids: Mapping[str, str] = field(default_factory=dict)
+    found: tuple[Child, ...] | None = None
+    role_bindings_gone: bool = False
+    timer_gone: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything `plan` knows beside the TaskSession itself.
+
+    `removed`: the TaskSession object no longer exists. `identity_missing`: the sweep found that a granted session's
+    ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a live session's policy is to be looked at
+    again.
+    """
+
+    operator_username: str
+    job: ObservedJob | None = None
+    review: Review | None = None
+    removed: bool = False
+    recheck_due: bool = False
+    guards_missing: tuple[str, ...] = ()
+    identity_missing: str | None = None
+    refusal: Refusal | None = None
+    progress: Progress = field(default_factory=Progress)

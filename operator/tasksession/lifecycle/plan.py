@@ -1,0 +1,65 @@
+"""The decision at the heart of the operator: given a TaskSession, what was observed and the time, what comes next.
+
+The engine calls `plan` again and again, for one session at a time, from any starting point: after an event, a crash,
+a repeat or a conflict. It is level-triggered: nothing depends on how this point was reached. It must never perform
+I/O, read a clock, or grant on missing knowledge.
+"""
+
+from datetime import datetime, timedelta
+
+from tasksession.api.conditions import State
+from tasksession.api.session import TaskSession
+from tasksession.lifecycle.actions import DeleteSession
+from tasksession.lifecycle.decision import NOTHING, Decision
+from tasksession.lifecycle.ending import end, reason_to_end, remove_leftovers
+from tasksession.lifecycle.granting import grant, release
+from tasksession.lifecycle.observed import Observed
+from tasksession.lifecycle.status import FINAL_STATES
+
+#: Labels and annotations by which GitOps tools know what they applied; a prefix where it ends in "/".
+TRACKING_KEYS = (
+    "argocd.argoproj.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "helm.toolkit.fluxcd.io/",
+    "meta.helm.sh/",
+)
+
+
+def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Decide the next step of `session` at server time `now`."""
+    if observed.removed or session.metadata.deletion_timestamp is not None:
+        return remove_leftovers(session, observed)
+    if session.status.state in FINAL_STATES:
+        return _finished(session, observed, now)
+    if session.status.state != State.ACTIVE:
+        return grant(session, observed, now)
+    ending = reason_to_end(session, observed, now)
+    if ending is not None:
+        return end(session, observed, ending, now)
+    if observed.recheck_due and observed.review is None:
+        return Decision(needs_review=True, look_again=session.status.deadline)
+    return release(session, observed, now)
+
+
+def is_tracked(session: TaskSession) -> bool:
+    """Whether a GitOps tool applied this object, and would create it again if it were deleted."""
+    keys = [*session.metadata.labels, *session.metadata.annotations]
+    managed_by_helm = session.metadata.labels.get("app.kubernetes.io/managed-by") == "Helm"
+    return managed_by_helm or any(key.startswith(TRACKING_KEYS) for key in keys)
+
+
+def _finished(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Nothing is left to do but to clear away what an interrupted end left, and, if asked for, the tombstone."""
+    if observed.progress.found:
+        leftovers = remove_leftovers(session, observed)
+        if leftovers.actions:
+            return leftovers
+    seconds = session.spec.ttl_seconds_after_finished
+    ended_at = session.status.ended_at
+    if seconds is None or ended_at is None or is_tracked(session):
+        return NOTHING
+    due = ended_at + timedelta(seconds=seconds)
+    if now < due:
+        return Decision(look_again=due)
+    metadata = session.metadata
+    return Decision(actions=(DeleteSession(namespace=metadata.namespace, name=metadata.name, uid=metadata.uid),))

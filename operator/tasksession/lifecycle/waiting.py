@@ -1,0 +1,76 @@
+"""Waiting for what may still come, in any order, and giving up when its time is over.
+
+The granting rules call this where something is missing that Git, a person or the cluster may still provide. A wait
+that is over is a denial with the reason that was waited for.
+"""
+
+from datetime import datetime, timedelta
+
+from tasksession.api.conditions import Reason, State
+from tasksession.api.session import TaskSession
+from tasksession.lifecycle import status
+from tasksession.lifecycle.actions import Announcement, WriteStatus
+from tasksession.lifecycle.decision import Decision
+from tasksession.lifecycle.ending import Ending, finish_ungranted
+from tasksession.lifecycle.observed import Observed
+
+#: How long a session waits for what may still come where no deadline is known yet.
+WAITING_LIMIT = timedelta(minutes=10)
+#: How long it waits for an approval where it has no `notAfter`.
+APPROVAL_LIMIT = timedelta(hours=24)
+#: A wait that no event ends is looked at again after half its age, within these bounds.
+_SOONEST, _LATEST = timedelta(seconds=2), timedelta(seconds=30)
+
+
+def wait(
+    session: TaskSession,
+    observed: Observed,
+    now: datetime,
+    *,
+    reason: Reason,
+    message: str,
+    deadline: datetime | None = None,
+) -> Decision:
+    """Show what is waited for, once, and say when to look again; deny when the time for it is over.
+
+    `deadline` is the session's, where the policy is known; it bounds the wait.
+    """
+    created = session.metadata.creation_timestamp or now
+    until = _until(session, reason, created, deadline)
+    if now >= until:
+        ending = Ending(State.DENIED, reason, f"Waited until {until:%Y-%m-%dT%H:%M:%SZ}. {message}")
+        return finish_ungranted(session, observed, ending, now)
+    look_again = min(until, now + min(_LATEST, max(_SOONEST, (now - created) / 2)))
+    if status.reason_of(session.status) == reason and status.message_of(session.status) == message:
+        return Decision(look_again=look_again)
+    metadata = session.metadata
+    write = WriteStatus(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        uid=metadata.uid,
+        resource_version=metadata.resource_version,
+        status=status.waiting(session, reason=reason, message=message, deadline=deadline, now=now),
+        announcement=Announcement(warning=True, reason=reason.value, message=message),
+    )
+    return Decision(actions=(write,), look_again=look_again)
+
+
+def _until(session: TaskSession, reason: Reason, created: datetime, deadline: datetime | None) -> datetime:
+    not_after = session.spec.not_after
+    if reason == Reason.AWAITING_APPROVAL:
+        return not_after or created + APPROVAL_LIMIT
+    if deadline is not None:
+        return deadline
+    limit = created + WAITING_LIMIT
+    return min(limit, not_after) if not_after else limit
+
+
+def give_up(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Deny a session that could have been granted only after its own deadline."""
+    waited_for = status.reason_of(session.status)
+    reason = Reason(waited_for) if waited_for in set(Reason) else Reason.DEADLINE_REACHED
+    message = "The deadline passed before anything was granted: create a new TaskSession."
+    waited_message = status.message_of(session.status)
+    if waited_message:
+        message = f"{message} It waited for: {waited_message}"
+    return finish_ungranted(session, observed, Ending(State.DENIED, reason, message), now)
