@@ -1,0 +1,116 @@
+"""The command line of the test cluster: `python -m tests.cluster up | down | status | build`.
+
+For people and for make; tests use `Cluster`. Only what a shell shall evaluate goes to standard output.
+"""
+
+import argparse
+import sys
+import time
+
+from tests.cluster import state
+from tests.cluster.build import BuildError, binaries
+from tests.cluster.cluster import CONTROL_PLANE, Cluster, ClusterError, end, end_stale
+from tests.cluster.node import KINDS, NodeUnavailableError, binaries_of, resolve
+from tests.cluster.versions import KUBERNETES, UnknownVersionError, available, newest
+
+_DEFAULT_NAME = "default"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (BuildError, ClusterError, NodeUnavailableError, UnknownVersionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster",
+        description="Kubernetes clusters on 127.0.0.1, from binaries that are built once and cached.",
+        epilog="The cache is $TASKSESSION_CACHE, else $XDG_CACHE_HOME/tasksession, else ~/.cache/tasksession. "
+        "KUBEBUILDER_ASSETS names a folder of binaries to use instead of building them.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    up = commands.add_parser("up", help="start a cluster and print the export of its KUBECONFIG")
+    _add_choices(up)
+    up.add_argument("--name", default=_DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="end a cluster and remove all it wrote")
+    down.add_argument("--name", default=_DEFAULT_NAME, help="the cluster's name (default: %(default)s)")
+    down.add_argument("--all", action="store_true", help="end all clusters of this cache, running tests' too")
+    down.set_defaults(run=_down)
+
+    commands.add_parser("status", help="show all clusters").set_defaults(run=_status)
+
+    build = commands.add_parser("build", help="build what a cluster needs, and start nothing")
+    _add_choices(build)
+    build.set_defaults(run=_build)
+    return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--node",
+        choices=KINDS,
+        default="none",
+        help="none: control plane only; real: kubelet and containerd, needs root; kwok: pods are only played; "
+        "auto: real where possible, else kwok (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--kubernetes",
+        metavar="VERSION",
+        default=newest(KUBERNETES),
+        help=f"one of {', '.join(available(KUBERNETES))} (default: %(default)s)",
+    )
+
+
+def _up(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    cluster = Cluster(options.name, node=options.node, kubernetes=options.kubernetes, stays=True).up()
+    cluster.api.close()
+    print(
+        f"cluster {cluster.name}: Kubernetes {cluster.kubernetes}, node {cluster.node}, {cluster.url}, "
+        f"after {time.monotonic() - began:.1f} s; logs are in {cluster.logs}",
+        file=sys.stderr,
+    )
+    print(f"export KUBECONFIG={cluster.kubeconfig}")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    ended = end_stale()
+    chosen = [each for each in state.every() if options.all or each.name == options.name]
+    for each in chosen:
+        end(each)
+        ended.append(each.name)
+    print(f"ended: {', '.join(ended)}" if ended else f"there is no cluster named {options.name}", file=sys.stderr)
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    row = "{:<20} {:<11} {:<5} {:<9} {:<30} {}"
+    print(row.format("NAME", "KUBERNETES", "NODE", "STATE", "URL", "PROCESSES"), flush=True)
+    for each in state.every():
+        running = [f"{name}={record.pid}" for name, record in each.processes.items() if record.alive]
+        missing = [name for name in CONTROL_PLANE if not any(text.startswith(f"{name}=") for text in running)]
+        condition = "stale" if each.stale else "broken" if missing else "running"
+        url = f"https://127.0.0.1:{each.ports['kube-apiserver']}"
+        print(row.format(each.name, each.kubernetes, each.node, condition, url, " ".join(running) or "none"))
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    node = resolve(options.node)
+    names = [*CONTROL_PLANE, "kubectl", "helm", *(["kube-scheduler"] if node != "none" else []), *binaries_of(node)]
+    for name, path in binaries(dict.fromkeys(names), kubernetes=options.kubernetes).items():
+        print(f"{name}: {path}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

