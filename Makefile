@@ -1,0 +1,106 @@
+# The short commands, the same at home and in CI. `make` alone explains them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+COVERAGE ?= 90
+# The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the image of its pods there.
+KEEP ?=
+CONTEXT ?=
+IMAGE ?=
+# Of cluster-up: real, kwok, none or auto.
+NODE ?= auto
+
+.PHONY: help
+help: ## Show this help
+	@echo "make <target>"
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 18
+
+.PHONY: setup
+setup: $(STAMP) ## Make .venv with pinned dependencies; does nothing when it is up to date
+
+$(STAMP): pyproject.toml requirements/dev.txt operator/tasksession/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.x")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: check
+check: lint types contracts unit ## Format check, lint, types, import contracts, unit tests with coverage: under a minute
+
+.PHONY: lint
+lint: setup ## Check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.PHONY: format
+format: setup ## Format the code and fix what lint can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: types
+types: setup ## Check types, strictly
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: setup ## Check which layer imports which
+	$(BIN)/lint-imports
+
+.PHONY: unit
+unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
+	$(BIN)/python -m pytest tests/unit --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+
+.PHONY: integration
+integration: binaries ## Tests against a real API server
+	$(BIN)/python -m pytest tests/integration
+
+.PHONY: attacks
+attacks: binaries ## What must be refused, tried against a real API server
+	$(BIN)/python -m pytest tests/attacks
+
+.PHONY: e2e
+e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
+	$(BIN)/python -m pytest tests/e2e
+
+.PHONY: test
+test: check binaries ## All of check, and all tests
+	$(BIN)/python -m pytest tests/integration tests/attacks tests/e2e
+
+.PHONY: demo
+demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)
+	@KEEP='$(KEEP)' CONTEXT='$(CONTEXT)' IMAGE='$(IMAGE)' $(BIN)/python -m tests.demo
+
+.PHONY: binaries
+binaries: setup ## Build what the test cluster runs, once, into the cache
+	$(BIN)/python -m tests.cluster build --node auto
+
+.PHONY: cluster-up
+cluster-up: setup ## Start a cluster to play with (NODE=real|kwok|none|auto) and print its KUBECONFIG
+	@$(BIN)/python -m tests.cluster up --node $(NODE)
+
+.PHONY: cluster-down
+cluster-down: setup ## End that cluster, and what crashed runs left
+	@$(BIN)/python -m tests.cluster down
+
+.PHONY: node-tools
+node-tools: setup ## Install what a real node needs (Debian or Ubuntu, root); a missing node is a failure from then on
+	@$(BIN)/python -m tests.cluster node-tools
+
+.PHONY: crds
+crds: setup ## Write the custom resource definitions from the models
+	$(BIN)/python -m tasksession.api.crds
+
+.PHONY: requirements
+requirements: ## Lock the dependencies anew, with hashes and without the name of any index
+	requirements/lock
+
+.PHONY: clean
+clean: ## Remove what was made in the checkout; the cache outside it stays
+	rm -rf .venv .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
