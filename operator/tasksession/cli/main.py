@@ -49,9 +49,9 @@ def main() -> None:
     "--excluded-namespaces",
     envvar="TASKSESSION_EXCLUDED_NAMESPACES",
     show_envvar=True,
-    default="kube-system,kube-public,kube-node-lease",
+    default="kube-*",
     metavar="A,B",
-    help="Never grant anything in these namespaces, separated by commas; the operator's own is always added.",
+    help="Never grant anything in these namespaces, separated by commas, * for any characters; its own is always one.",
 )
 @click.option(
     "--workers",

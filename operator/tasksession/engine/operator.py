@@ -77,6 +77,8 @@ class Operator:
         except OSError as error:
             address = f"{self._settings.probe_host}:{self._settings.probe_port}"
             raise StartupError(f"the probe address {address} cannot be used: {error.strerror or error}") from error
+        address = f"{self._settings.probe_host}:{probes.port}"
+        _logger.info("the probes are served", extra={"address": address})
         background = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
         try:
             try:

@@ -7,22 +7,24 @@ Every answer is fresh, or the review says that it failed: a missing answer is ne
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from tasksession.api.access import RoleReference
 from tasksession.api.conditions import State
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
-from tasksession.cluster.clock import ServerClock
 from tasksession.cluster.client import Object
-from tasksession.cluster.errors import ClusterError
+from tasksession.cluster.clock import ServerClock
+from tasksession.cluster.errors import ClusterError, Refused
 from tasksession.cluster.questions import Questions
 from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.lifecycle.observed import Review
-from tasksession.policy.evaluation import Facts, RoleFact, effective_access, evaluate, recheck
+from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
+from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact, RoleFact
 
 
 class Reviewer:
@@ -51,17 +53,21 @@ class Reviewer:
     async def review(self, session: TaskSession, *, live: bool) -> Review:
         """Look everything up and judge; `live` sessions are re-checked, others evaluated in full."""
         try:
-            policy = await self._policy(session.spec.policy)
-            if policy is None:
-                return Review(recheck=recheck(session=session, policy=None, facts=None) if live else None)
-            facts = await self._facts(session, policy, live=live)
-        except (ClusterError, ValidationError, TimeoutError) as error:
-            return Review(failed=f"A look-up that policy needs failed, it is tried again ({type(error).__name__}).")
+            return await self._judged(session, live=live)
+        except Refused as error:
+            return Review(failed=f"The API server refused a look-up that policy needs: {error.message}")
+        except (ClusterError, LookupError, ValidationError, TimeoutError) as error:
+            return Review(failed=f"A look-up that policy needs had no usable answer ({type(error).__name__}).")
+
+    async def _judged(self, session: TaskSession, *, live: bool) -> Review:
+        policy = await self._policy(session.spec.policy)
+        if policy is None:
+            return Review(recheck=recheck(session=session, policy=None, facts=None) if live else None)
+        facts = await self._facts(session, policy, live=live)
         if live:
             return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts))
         # From counting to noting the grant there must be no await: two sessions could both see the last free place.
-        counted = self._with_counts(session, facts)
-        verdict = evaluate(session=session, policy=policy, facts=counted)
+        verdict = evaluate(session=session, policy=policy, facts=self._with_counts(session, facts))
         if verdict.allowed:
             self._granting[session.metadata.uid] = session
         return Review(policy=policy, verdict=verdict)
@@ -76,3 +82,70 @@ class Reviewer:
             return None
         self._memory.see_policy(found)
         return SessionPolicy.model_validate(found)
+
+    async def _facts(self, session: TaskSession, policy: SessionPolicy, *, live: bool) -> Facts:
+        namespace = session.metadata.namespace
+        references = roles_to_look_up(session, policy)
+        looking_up_roles = asyncio.gather(*(self._questions.role(reference, namespace) for reference in references))
+        found, may_use, own_rules, roles = await asyncio.gather(
+            self._questions.namespace(namespace),
+            self._may_use(session),
+            self._questions.own_rules(namespace),
+            looking_up_roles,
+        )
+        now = self._clock.now()
+        answers: tuple[ConditionAnswer, ...] = ()
+        if not live:
+            answers = await self._conditions(session, policy, found, now)
+        labels = None if found is None else (found["metadata"].get("labels") or {})
+        return Facts(
+            now=now,
+            namespace=NamespaceFact(name=namespace, labels=labels),
+            excluded_namespaces=self._excluded,
+            may_use=may_use,
+            own_rules=own_rules,
+            roles={
+                reference: RoleFact(rules=role.rules, has_urls=role.has_urls)
+                for reference, role in zip(references, roles, strict=True)
+            },
+            condition_answers=answers,
+        )
+
+    async def _may_use(self, session: TaskSession) -> bool:
+        requester = session.spec.requester
+        if requester is None:
+            return False
+        return await self._questions.may_use(
+            requester, policy=session.spec.policy, namespace=session.metadata.namespace
+        )
+
+    async def _conditions(
+        self, session: TaskSession, policy: SessionPolicy, namespace: Object | None, now: datetime
+    ) -> tuple[ConditionAnswer, ...]:
+        if not policy.spec.conditions:
+            return ()
+        shown = session.model_dump(mode="json", by_alias=True, exclude_none=True)
+        requester: dict[str, Any] = dict(shown["spec"].get("requester") or {})
+        return await self._evaluator.evaluate(
+            policy.spec.conditions,
+            session=shown,
+            requester=requester,
+            namespace_object=namespace or {},
+            policy=policy.model_dump(mode="json", by_alias=True, exclude_none=True),
+            now=now,
+        )
+
+    def _with_counts(self, session: TaskSession, facts: Facts) -> Facts:
+        """Count the other sessions of the policy that are live or being granted at this moment."""
+        uid = session.metadata.uid
+        others = {
+            other.metadata.uid: other
+            for other in self._memory.sessions_of_policy(session.spec.policy)
+            if other.status.state is State.ACTIVE
+        }
+        granting = (other for other in self._granting.values() if other.spec.policy == session.spec.policy)
+        others.update({other.metadata.uid: other for other in granting})
+        others.pop(uid, None)
+        requester = session.spec.requester.username if session.spec.requester else None
+        same = sum(1 for o in others.values() if o.spec.requester and o.spec.requester.username == requester)
+        return replace(facts, active=len(others), active_per_requester=same)

@@ -15,7 +15,7 @@ class Settings:
 
     kubeconfig: Path | None = None
     namespaces: tuple[str, ...] = ()
-    excluded_namespaces: tuple[str, ...] = ("kube-system", "kube-public", "kube-node-lease")
+    excluded_namespaces: tuple[str, ...] = ("kube-*",)
     workers: int = 24
     sweep_interval: float = 300.0
     request_timeout: float = 10.0

@@ -26,7 +26,8 @@ from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import Ending, finish_ungranted
 from tasksession.lifecycle.observed import Observed, ObservedJob, RefusalKind
 from tasksession.lifecycle.waiting import give_up, wait
-from tasksession.policy.evaluation import Verdict, deadline_of, effective_access
+from tasksession.policy.evaluation import Verdict
+from tasksession.policy.terms import deadline_of, effective_access
 
 
 def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:

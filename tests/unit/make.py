@@ -1,0 +1,154 @@
+"""Builders of test objects: a session, a policy, a Job, a verdict, each valid and small, changed by keywords.
+
+Used by the unit tests. They build what the API server would have let through, nothing else.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tasksession.api import names
+from tasksession.api.access import RoleReference
+from tasksession.api.policy import SessionPolicy
+from tasksession.api.session import TaskSession
+from tasksession.lifecycle.observed import ObservedJob, Review
+from tasksession.policy.evaluation import Recheck, Verdict
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+NAMESPACE = "support"
+OPERATOR = "system:serviceaccount:tasksession-system:tasksession-operator"
+SESSION_UID = "11111111-2222-3333-4444-555555555555"
+JOB_UID = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+VIEW = RoleReference(kind="ClusterRole", name="view")
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment as Kubernetes writes it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def session(*, name: str = "triage", uid: str = SESSION_UID, **spec: Any) -> TaskSession:
+    """A fresh TaskSession with a `jobTemplate`, created at NOW, of ten minutes."""
+    return TaskSession.model_validate(
+        {
+            "metadata": {
+                "name": name,
+                "namespace": NAMESPACE,
+                "uid": uid,
+                "generation": 1,
+                "resourceVersion": "10",
+                "creationTimestamp": timestamp(NOW),
+            },
+            "spec": {
+                "policy": "ticket-triage",
+                "ttl": "10m",
+                "access": {"roles": [{"kind": "ClusterRole", "name": "view"}]},
+                "task": {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}},
+                "requester": {"username": "jane", "groups": ["system:authenticated"]},
+                **spec,
+            },
+        }
+    )
+
+
+def policy(**spec: Any) -> SessionPolicy:
+    """A policy that allows `session()`."""
+    return SessionPolicy.model_validate(
+        {
+            "metadata": {"name": "ticket-triage", "uid": "policy-uid", "generation": 3, "resourceVersion": "5"},
+            "spec": {
+                "namespaces": {"names": [NAMESPACE]},
+                "access": {"roles": [{"kind": "ClusterRole", "name": "view"}]},
+                "maxTTL": "30m",
+                **spec,
+            },
+        }
+    )
+
+
+def allowed(*, inline: bool = False) -> Review:
+    """A review that says yes."""
+    hashes: dict[RoleReference | None, str] = {VIEW: "hash-of-view"}
+    if inline:
+        hashes[None] = "hash-of-rules"
+    return Review(policy=policy(), verdict=Verdict(denials=(), waits=(), rules_hashes=hashes))
+
+
+def rechecked(recheck: Recheck | None = None) -> Review:
+    """A re-check of a live session; by default one that finds nothing."""
+    return Review(policy=policy(), recheck=recheck or Recheck(None, ""))
+
+
+def job(
+    *,
+    uid: str = JOB_UID,
+    name: str = "triage",
+    owner_uid: str = SESSION_UID,
+    owner_name: str = "triage",
+    requested_by: str = OPERATOR,
+    released_as: str | None = None,
+    condition: tuple[str, str, datetime] | None = None,
+    deleting: bool = False,
+) -> ObservedJob:
+    """The Job that the operator made of `session()`: suspended, or released as an identity; `condition` ends it."""
+    template: dict[str, Any] = {"metadata": {}}
+    if released_as is not None:
+        template["metadata"]["annotations"] = {names.SERVICE_ACCOUNT_ANNOTATION: released_as}
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": NAMESPACE,
+        "uid": uid,
+        "resourceVersion": "20",
+        "annotations": {names.REQUESTED_BY_ANNOTATION: requested_by, names.SESSION_ANNOTATION: name},
+        "ownerReferences": [
+            {"apiVersion": names.API_VERSION, "kind": "TaskSession", "name": owner_name, "uid": owner_uid,
+             "controller": True}
+        ],
+    }  # fmt: skip
+    if deleting:
+        metadata["deletionTimestamp"] = timestamp(NOW)
+    status: dict[str, Any] = {}
+    if condition is not None:
+        kind, reason, moment = condition
+        status["conditions"] = [
+            {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": timestamp(moment)}
+        ]
+    return ObservedJob.from_object(
+        {"metadata": metadata, "spec": {"suspend": released_as is None, "template": template}, "status": status}
+    )
+
+
+def identity(deadline: datetime = NOW + timedelta(minutes=10)) -> str:
+    """The identity's name of `session()` and `job()`."""
+    return names.Identity(JOB_UID, int(deadline.timestamp())).name
+
+
+def active(**spec: Any) -> TaskSession:
+    """A session that was granted at NOW."""
+    fresh = session(**spec)
+    deadline = NOW + timedelta(minutes=10)
+    name = identity(deadline)
+    status = {
+        "observedGeneration": 1,
+        "state": "Active",
+        "deadline": timestamp(deadline),
+        "grantedAt": timestamp(NOW),
+        "serviceAccountName": name,
+        "serviceAccountUID": "service-account-uid",
+        "timerUID": "timer-uid",
+        "jobRef": {"name": "triage", "uid": JOB_UID},
+        "policyRef": {"name": "ticket-triage", "uid": "policy-uid", "generation": 3},
+        "grants": [
+            {
+                "role": {"kind": "ClusterRole", "name": "view"},
+                "roleBinding": f"{name}-0",
+                "roleBindingUID": "binding-uid",
+                "rulesHash": "hash-of-view",
+            }
+        ],
+        "conditions": [
+            {"type": kind, "status": value, "reason": "Granted", "message": "", "observedGeneration": 1,
+             "lastTransitionTime": timestamp(NOW)}
+            for kind, value in (("Ready", "True"), ("Stalled", "False"), ("Reconciling", "False"), ("Granted", "True"))
+        ],
+    }  # fmt: skip
+    return fresh.model_validate({**fresh.model_dump(mode="json", by_alias=True), "status": status})
