@@ -99,7 +99,7 @@ def _status(_: argparse.Namespace) -> int:
         running = [f"{name}={record.pid}" for name, record in each.processes.items() if record.alive]
         missing = [name for name in CONTROL_PLANE if not any(text.startswith(f"{name}=") for text in running)]
         condition = "stale" if each.stale else "broken" if missing else "running"
-        url = f"https://127.0.0.1:{each.ports['kube-apiserver']}"
+        url = f"https://{each.address}:{each.ports['kube-apiserver']}"
         print(row.format(each.name, each.kubernetes, each.node, condition, url, " ".join(running) or "none"))
     return 0
 

@@ -20,7 +20,7 @@ from tests.cluster import process, state
 from tests.cluster.api import Api, ApiError
 from tests.cluster.build import binaries
 from tests.cluster.cache import locked
-from tests.cluster.control_plane import PORTS, ControlPlane
+from tests.cluster.control_plane import ADDRESS_FOR_PODS, PORTS, ControlPlane
 from tests.cluster.node import Node, binaries_of, clean_up, make_node, resolve
 from tests.cluster.ports import free_ports
 from tests.cluster.versions import KUBERNETES, newest
@@ -121,7 +121,9 @@ class Cluster:
         self._binaries = binaries([*names, *binaries_of(self.node)], kubernetes=self.kubernetes)
         self._record()
         try:
-            self._plane = ControlPlane(folder=self.folder, ports=self._state.ports, binaries=self._binaries)
+            self._plane = ControlPlane(
+                folder=self.folder, address=self._state.address, ports=self._state.ports, binaries=self._binaries
+            )
             self._plane.prepare()
             # The others end themselves when the API server is not there at their start.
             for name in names[:2]:
@@ -207,8 +209,14 @@ class Cluster:
                 raise ClusterError(f"a cluster named {self.name} is there already: end it, or choose another name")
             taken = {port for other in state.every() for port in other.ports.values()}
             ports = dict(zip(PORTS, free_ports(len(PORTS), taken=taken), strict=True))
+            address = self._state.address
+            if self.node == "real":
+                used = {other.address for other in state.every()}
+                free = (ADDRESS_FOR_PODS.format(number) for number in range(64, 255))
+                address = next(each for each in free if each not in used)
+                ports["kube-apiserver"] = 443
             owner = None if self._stays else state.own_process()
-            self._state = replace(self._state, ports=ports, owner=owner, boot=state.boot_id())
+            self._state = replace(self._state, ports=ports, address=address, owner=owner, boot=state.boot_id())
             self._state.write()
 
     def _wait_until_served(self) -> None:

@@ -20,7 +20,6 @@ PORTS = (
     "kubelet",
     "kubelet-health",
 )
-SERVICE_RANGE = "10.0.0.0/24"
 ISSUER = "https://kubernetes.default.svc"
 
 _HOSTS = (
@@ -32,6 +31,10 @@ _HOSTS = (
     "127.0.0.1",
     "10.0.0.1",
 )
+
+#: The address of the API server where pods are to reach it, the same as that of its service; `{}` is the cluster's.
+ADDRESS_FOR_PODS = "127.{}.0.1"
+_LOOPBACK = "127.0.0.1"
 
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -50,13 +53,18 @@ _CLIENTS = {
 
 
 class ControlPlane:
-    """The files and commands of one cluster's control plane."""
+    """The files and commands of one cluster's control plane.
 
-    def __init__(self, *, folder: Path, ports: Mapping[str, int], binaries: Mapping[str, Path]) -> None:
+    The API server's address is 127.0.0.1, or else also that of the service `kubernetes`: without kube-proxy a pod in
+    the host's network finds it there, since all of 127.0.0.0/8 is this machine.
+    """
+
+    def __init__(self, *, folder: Path, address: str, ports: Mapping[str, int], binaries: Mapping[str, Path]) -> None:
         self._folder = folder
+        self._address = address
         self._ports = ports
         self._binaries = binaries
-        self.url = f"https://127.0.0.1:{ports['kube-apiserver']}"
+        self.url = f"https://{address}:{ports['kube-apiserver']}"
         self.audit_log = folder / "logs" / "audit.log"
         self.authority = Authority(folder / "pki")
 
@@ -64,7 +72,7 @@ class ControlPlane:
         """Write certificates, keys, kubeconfigs and configuration files."""
         pki = self._folder / "pki"
         (self._folder / "logs").mkdir(exist_ok=True)
-        self.authority.issue_server("server", hosts=_HOSTS)
+        self.authority.issue_server("server", hosts=[*_HOSTS, self._address])
         new_key(pki / "service-accounts.key")
         self.authority.issue_client("to-kubelet", common_name="kube-apiserver", organizations=["system:masters"])
         for name, (user, groups) in _CLIENTS.items():
@@ -111,9 +119,10 @@ class ControlPlane:
 
     def _api_server(self) -> list[str]:
         pki = self._folder / "pki"
+        service_range = "10.0.0.0/24" if self._address == _LOOPBACK else self._address.removesuffix(".1") + ".0/24"
         return [
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self._address}",
+            f"--advertise-address={self._address}",
             f"--secure-port={self._ports['kube-apiserver']}",
             f"--etcd-servers=http://127.0.0.1:{self._ports['etcd']}",
             f"--client-ca-file={self.authority.certificate_path}",
@@ -122,10 +131,10 @@ class ControlPlane:
             f"--service-account-issuer={ISSUER}",
             f"--service-account-key-file={pki / 'service-accounts.key'}",
             f"--service-account-signing-key-file={pki / 'service-accounts.key'}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-cluster-ip-range={service_range}",
             f"--kubelet-client-certificate={pki / 'to-kubelet.crt'}",
             f"--kubelet-client-key={pki / 'to-kubelet.key'}",
-            "--kubelet-preferred-address-types=InternalIP",
+            "--kubelet-preferred-address-types=InternalIP,Hostname",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged=true",

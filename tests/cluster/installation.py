@@ -24,9 +24,7 @@ class InstallationError(Exception):
     """helm or kubectl refused, or warned; the message is theirs."""
 
 
-def install(
-    cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE
-) -> None:
+def install(cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE) -> None:
     """Install or update the chart, by default without its Deployment, and wait until the guards are in force."""
     cluster.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": release_namespace}})
     manifests = render(cluster, values=values, release_namespace=release_namespace)
@@ -36,18 +34,14 @@ def install(
     wait_until_guarded(cluster.api)
 
 
-def uninstall(
-    cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE
-) -> None:
+def uninstall(cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE) -> None:
     """Remove all that `install` brought, and with the definitions every session."""
     manifests = render(cluster, values=values, release_namespace=release_namespace)
     kubectl(cluster, "delete", "--ignore-not-found", "--wait=true", "-f", "-", given=manifests)
     cluster.api.delete(f"/api/v1/namespaces/{release_namespace}")
 
 
-def render(
-    cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE
-) -> str:
+def render(cluster: Cluster, *, values: Mapping[str, Any] | None = None, release_namespace: str = NAMESPACE) -> str:
     """Return the chart's manifests for this cluster's version; `values` go over those of tests."""
     merged = {**VALUES, **(values or {})}
     return helm(

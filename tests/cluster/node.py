@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from tests.cluster import containers, real_node
 from tests.cluster.api import Api
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.real_node import RealNode
 from tests.cluster.state import State
 
 KINDS = ("none", "real", "kwok", "auto")
@@ -34,9 +36,11 @@ def resolve(kind: str) -> str:
     """
     if kind not in KINDS:
         raise NodeUnavailableError(f"there is no node of kind {kind!r}: choose one of {', '.join(KINDS)}")
-    if kind == "real":
-        raise NodeUnavailableError("not yet")
-    return "kwok" if kind == "auto" else kind
+    if kind == "auto":
+        return "kwok" if real_node.why_not() else "real"
+    if kind == "real" and (reason := real_node.why_not()):
+        raise NodeUnavailableError(reason)
+    return kind
 
 
 def binaries_of(kind: str) -> list[str]:
@@ -46,8 +50,12 @@ def binaries_of(kind: str) -> list[str]:
 
 def make_node(kind: str, *, plane: ControlPlane, state: State, binaries: Mapping[str, Path]) -> Node:
     """Return a node of a kind, not yet started."""
+    if kind == "real":
+        return RealNode(plane=plane, state=state, binaries=binaries)
     raise NodeUnavailableError(kind)
 
 
 def clean_up(state: State) -> None:
     """End what a node left that is not among its cluster's recorded processes: containers and mounts."""
+    if state.node == "real":
+        containers.remove(state)

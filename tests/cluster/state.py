@@ -26,6 +26,7 @@ class State:
     ports: dict[str, int] = field(default_factory=dict)
     owner: process.Record | None = None
     boot: str = ""
+    address: str = "127.0.0.1"
 
     @property
     def folder(self) -> Path:
