@@ -63,11 +63,9 @@ def format_duration(length: timedelta) -> str:
     return f"-{text}" if length < timedelta(0) else text
 
 
-#: The published schema of a session's length: the pattern for tools, the rule for a message that a person can act on.
+#: The published schema of a session's length. The pattern stands in the rule, whose message a person can act on.
 TTL_SCHEMA = {
-    "minLength": 2,
     "maxLength": 32,
-    "pattern": DURATION_PATTERN,
     "x-kubernetes-validations": [
         rule(
             f"self.matches(r'{DURATION_PATTERN}') && duration(self) >= duration('10s') && "

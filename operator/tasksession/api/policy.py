@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, WithJsonSchema
 
 from tasksession.api.access import Access
-from tasksession.api.durations import TTL_SCHEMA
+from tasksession.api.durations import DURATION_PATTERN, TTL_SCHEMA
 from tasksession.api.metadata import ObjectMeta
 from tasksession.api.model import LABEL_PATTERN, KubernetesModel, rule, rules, schema
 from tasksession.api.names import API_VERSION
@@ -109,7 +109,9 @@ class SessionPolicySpec(KubernetesModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
+                # What is no duration is refused by the field's own rule, in better words.
                 "!has(self.defaults) || !has(self.defaults.ttl) || "
+                f"!self.defaults.ttl.matches(r'{DURATION_PATTERN}') || !self.maxTTL.matches(r'{DURATION_PATTERN}') || "
                 "duration(self.defaults.ttl) <= duration(self.maxTTL)",
                 "defaults.ttl is longer than maxTTL",
                 path=".defaults.ttl",

@@ -38,6 +38,7 @@ _TEXTS = {
 _JOB_TEMPLATE = {
     "type": "object",
     "required": ["spec"],
+    "maxProperties": 2,
     "x-kubernetes-preserve-unknown-fields": True,
     "properties": {
         "metadata": {
