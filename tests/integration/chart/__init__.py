@@ -1,0 +1,1 @@
+"""The chart: values, rendering, installation and removal."""

@@ -1,0 +1,1 @@
+"""The guards: what each refuses, in its own words, and what passes untouched."""
