@@ -19,7 +19,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def remove(state: State) -> None:
-    """End kubelet, containers, shims and containerd of a cluster, in this order, and unmount what lies in its folder."""
+    """End kubelet, containers, shims and containerd of a cluster, in this order; unmount what lies in its folder."""
     recorded = state.processes
     folder = state.folder / "node"
     # First the kubelet, which would start ended containers anew.

@@ -11,6 +11,7 @@ from tests.cluster import containers, real_node
 from tests.cluster.api import Api
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.real_node import RealNode
+from tests.cluster.simulated_node import SimulatedNode
 from tests.cluster.state import State
 
 KINDS = ("none", "real", "kwok", "auto")
@@ -52,7 +53,7 @@ def make_node(kind: str, *, plane: ControlPlane, state: State, binaries: Mapping
     """Return a node of a kind, not yet started."""
     if kind == "real":
         return RealNode(plane=plane, state=state, binaries=binaries)
-    raise NodeUnavailableError(kind)
+    return SimulatedNode(plane=plane, state=state, binaries=binaries)
 
 
 def clean_up(state: State) -> None:

@@ -167,7 +167,9 @@ class RealNode:
                 raise ProcessLookupError(f"{name} ended")
         node = api.find(f"/api/v1/nodes/{self.name}")
         conditions = node["status"].get("conditions", []) if node else []
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        # The taint that new nodes bear goes a moment after the node turns Ready.
+        return ready and node is not None and not node["spec"].get("taints")
 
     def _ctr(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [str(find("ctr")), "--address", str(self._socket), "--namespace", "k8s.io", *arguments]
