@@ -45,8 +45,6 @@ def event(session: TaskSession, announcement: Announcement, *, time: str) -> dic
         "reason": announcement.reason,
         "message": announcement.message[:_MESSAGE_LIMIT],
         "source": {"component": "tasksession-operator"},
-        "reportingComponent": f"{names.GROUP}/operator",
-        "reportingInstance": "tasksession-operator",
         "firstTimestamp": time,
         "lastTimestamp": time,
         "count": 1,

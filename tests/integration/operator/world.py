@@ -1,0 +1,287 @@
+"""A namespace with a policy and a requester, and the questions that tests ask about sessions in it.
+
+Used by the operator's tests, here and on a real node. Everything is read from the API server; the operator is never
+asked about itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.api import Api, ApiError, Object
+from tests.cluster.cluster import Cluster
+from tests.cluster.operator_process import NAMESPACE as OPERATOR_NAMESPACE
+from tests.cluster.operator_process import SERVICE_ACCOUNT, OperatorProcess, operator_kubeconfig
+from tests.cluster.waiting import wait_for
+
+REQUESTER = "jane"
+SESSIONS = "/apis/tasksession.dev/v1alpha1"
+OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{SERVICE_ACCOUNT}"
+
+CEILING = {
+    "clusterRoles": ["view"],
+    "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]}],
+}
+FINAL = ("Completed", "Failed", "Expired", "Revoked", "Denied")
+
+_COLLECTIONS = {
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "Event": "/api/v1/namespaces/{}/events",
+}
+
+POD: Object = {
+    "restartPolicy": "Never",
+    "terminationGracePeriodSeconds": 2,
+    "containers": [{"name": "task", "image": "task", "command": ["sleep", "3600"]}],
+}
+
+
+class World:
+    """One namespace, one policy of its own, and Jane, who may use it."""
+
+    def __init__(self, cluster: Cluster, *, pod: Object | None = None) -> None:
+        self.cluster = cluster
+        self.admin: Api = cluster.api
+        self.jane: Api = self.admin.as_user(REQUESTER, groups=["system:authenticated"])
+        self.pod = pod or POD
+        name = f"t-{secrets.token_hex(4)}"
+        self.namespace = name
+        self.policy = name
+        self.admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
+        self.set_policy()
+        self.let_use()
+        self.admin.apply(_binding("requests", name, "tasksession-requester", REQUESTER), namespace=name)
+        self.admin.apply(_binding("edits", name, "edit", REQUESTER), namespace=name)
+
+    # People and policy
+
+    def set_policy(self, **spec: Any) -> None:
+        """Write the policy anew: by default the view role and one ConfigMap, half an hour at most."""
+        body = {
+            "apiVersion": "tasksession.dev/v1alpha1",
+            "kind": "SessionPolicy",
+            "metadata": {"name": self.policy},
+            "spec": {
+                "namespaces": {"names": [self.namespace]},
+                "access": {
+                    "roles": [{"kind": "ClusterRole", "name": "view"}],
+                    "rules": [
+                        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"],
+                         "resourceNames": ["triage"]}
+                    ],
+                },
+                "maxTTL": "30m",
+                **spec,
+            },
+        }  # fmt: skip
+        self.admin.apply(body)
+
+    def let_use(self) -> None:
+        """Give Jane the verb `use` on the policy, in this namespace."""
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "use-policy"},
+            "rules": [
+                {"apiGroups": ["tasksession.dev"], "resources": ["sessionpolicies"],
+                 "resourceNames": [self.policy], "verbs": ["use"]}
+            ],
+        }  # fmt: skip
+        binding = _binding("uses-policy", self.namespace, "use-policy", REQUESTER, kind="Role")
+        self.admin.apply([role, binding], namespace=self.namespace)
+
+    def take_use(self) -> None:
+        """Take the verb `use` from Jane."""
+        self.admin.delete(self.path("RoleBinding", "uses-policy"))
+
+    # Sessions
+
+    def manifest(self, name: str, **spec: Any) -> Object:
+        """Build a TaskSession with a Job; keywords replace fields of its spec."""
+        return {
+            "apiVersion": "tasksession.dev/v1alpha1",
+            "kind": "TaskSession",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "policy": self.policy,
+                "ttl": "5m",
+                "reason": "CHG-1",
+                "access": {"roles": [{"kind": "ClusterRole", "name": "view"}]},
+                "task": {"jobTemplate": {"spec": self.job_spec()}},
+                **spec,
+            },
+        }
+
+    def job_spec(self, **changes: Any) -> Object:
+        """Build the spec of a Job with the world's pod."""
+        return {"backoffLimit": 0, "template": {"spec": copy.deepcopy(self.pod)}, **changes}
+
+    def request(self, name: str, *, by: Api | None = None, **spec: Any) -> Object:
+        """Create a TaskSession as Jane."""
+        return (by or self.jane).create(self.sessions, self.manifest(name, **spec))
+
+    @property
+    def sessions(self) -> str:
+        """The path of the namespace's TaskSessions."""
+        return f"{SESSIONS}/namespaces/{self.namespace}/tasksessions"
+
+    def session(self, name: str) -> Object:
+        """Read a TaskSession."""
+        return self.admin.get(f"{self.sessions}/{name}")
+
+    def status(self, name: str) -> Object:
+        """Read a TaskSession's status."""
+        found: Object = self.session(name)["status"]
+        return found
+
+    def ready(self, name: str) -> Object:
+        """Read the Ready condition."""
+        return next(c for c in self.status(name)["conditions"] if c["type"] == "Ready")
+
+    def wait_state(self, name: str, *states: str, timeout: float = 20) -> Object:
+        """Wait until a session is in one of these states; returns its status."""
+
+        def probe() -> Object | None:
+            status = self.status(name)
+            if status["state"] not in states and status["state"] in FINAL:
+                raise AssertionError(f"{name} is {status['state']}, not {states}: {self.ready(name)['message']}")
+            return status if status["state"] in states else None
+
+        return wait_for(probe, timeout=timeout, what=f"{name} to be {' or '.join(states)}")
+
+    def wait_reason(self, name: str, reason: str, timeout: float = 20) -> str:
+        """Wait until a session's Ready condition has a reason; returns its message."""
+        wait_for(
+            lambda: any(c["type"] == "Ready" and c["reason"] == reason for c in self.status(name)["conditions"]),
+            timeout=timeout,
+            what=f"{name} to be {reason}",
+        )
+        return str(self.ready(name)["message"])
+
+    def revoke(self, name: str) -> None:
+        """Set spec.revoked as Jane."""
+        self.jane.patch(f"{self.sessions}/{name}", {"spec": {"revoked": True}})
+
+    # What exists
+
+    def path(self, kind: str, name: str = "") -> str:
+        """The path of a kind's objects in this namespace, or of one."""
+        root = _COLLECTIONS[kind].format(self.namespace)
+        return f"{root}/{name}" if name else root
+
+    def children(self, kind: str) -> list[str]:
+        """Name the objects of a kind that belong to sessions; a Job is a timer here."""
+        return [item["metadata"]["name"] for item in self.admin.list(self.path(kind))
+                if item["metadata"]["name"].startswith("ts-")]  # fmt: skip
+
+    def all_children(self) -> dict[str, list[str]]:
+        """Name everything that belongs to sessions, by kind, kinds without any left out."""
+        found = {kind: self.children(kind) for kind in ("RoleBinding", "ServiceAccount", "Role", "Job")}
+        return {kind: names for kind, names in found.items() if names}
+
+    def wait_nothing_left(self, timeout: float = 20) -> None:
+        """Wait until no ServiceAccount, Role, RoleBinding or timer of any session is left."""
+        wait_for(lambda: not self.all_children(), timeout=timeout, what="nothing of the session to be left")
+
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether an object exists."""
+        return self.admin.find(self.path(kind, name)) is not None
+
+    def allowed(self, service_account: str, path: str) -> bool:
+        """Whether the API server lets an identity read a path: its rights, without its token."""
+        try:
+            self.admin.as_service_account(self.namespace, service_account).get(path)
+        except ApiError as error:
+            if error.status == 404:
+                return True
+            if error.status != 403:
+                raise
+            return False
+        return True
+
+    def wait_refused(self, service_account: str, timeout: float = 10) -> None:
+        """Wait until an identity may not read ConfigMaps any more."""
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps/any"
+        wait_for(lambda: not self.allowed(service_account, path), timeout=timeout, what="the rights to be gone")
+
+    def has_rights(self, service_account: str) -> bool:
+        """Whether an identity holds the view role's rights now."""
+        return self.allowed(service_account, f"/api/v1/namespaces/{self.namespace}/configmaps/any")
+
+    # The Job controller's and the kubelet's part, where there is no node
+
+    def pod_of(self, job: str, timeout: float = 15) -> Object:
+        """Wait for the pod of a Job."""
+        selector = f"batch.kubernetes.io/job-name={job}"
+
+        def probe() -> Object | None:
+            pods = self.admin.list(self.path("Pod"), labelSelector=selector)
+            return pods[0] if pods else None
+
+        return wait_for(probe, timeout=timeout, what=f"a pod of Job {job}")
+
+    def finish_pod(self, job: str, phase: str = "Succeeded") -> None:
+        """Say what a kubelet would say of a pod that ended."""
+        name = self.pod_of(job)["metadata"]["name"]
+        self.admin.patch(self.path("Pod", name) + "/status", {"status": {"phase": phase}})
+
+    # The operator
+
+    def operator(self, folder: Path, *, arguments: Sequence[str] = ()) -> OperatorProcess:
+        """Prepare an operator for this namespace alone."""
+        kubeconfig = operator_kubeconfig(self.admin, folder / "kubeconfig")
+        return OperatorProcess(
+            kubeconfig=kubeconfig, folder=folder, namespaces=[self.namespace], arguments=list(arguments)
+        )
+
+    def writes(self, *, since: float = 0.0) -> list[tuple[str, str]]:
+        """Read the operator's writes in this namespace from the audit log: verb and resource; no Events, no Lease."""
+        found = []
+        for line in self.cluster.audit_log.read_text().splitlines():
+            entry = json.loads(line)
+            reference = entry.get("objectRef") or {}
+            if entry["user"]["username"] != OPERATOR_USER or entry.get("stage") != "ResponseComplete":
+                continue
+            if entry["verb"] not in ("create", "update", "patch", "delete", "deletecollection"):
+                continue
+            if reference.get("resource") in ("events", "leases") or "review" in str(reference.get("resource")):
+                continue
+            if reference.get("namespace") != self.namespace:
+                continue
+            resource = reference["resource"]
+            found.append((entry["verb"], f"{resource}/{reference['subresource']}" if "subresource" in reference
+                          else resource))  # fmt: skip
+        return found
+
+    def close(self) -> None:
+        """Delete the namespace and the policy."""
+        self.admin.delete(f"{SESSIONS}/sessionpolicies/{self.policy}")
+        self.admin.delete(f"/api/v1/namespaces/{self.namespace}")
+
+
+def _binding(name: str, namespace: str, role: str, user: str, *, kind: str = "ClusterRole") -> Object:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name, "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }
+
+
+def refusal(call: Callable[[], Any]) -> ApiError:
+    """Make a call that has to be refused; returns the refusal."""
+    try:
+        call()
+    except ApiError as error:
+        return error
+    raise AssertionError("the API server did not refuse")
