@@ -52,6 +52,8 @@ def _convert(node: _SCHEMA, definitions: _SCHEMA, where: str) -> _SCHEMA:
     found = {key: value for key, value in found.items() if key not in ("title", "$defs")}
     if found.get("default", ...) in (None, "", [], {}):
         del found["default"]
+    if "const" in found:
+        found["enum"] = [found.pop("const")]
     if "description" in found:
         found["description"] = " ".join(found["description"].split())
     if "properties" in found:

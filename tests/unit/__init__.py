@@ -1,0 +1,1 @@
+"""Tests of what is pure: no API server, no process, no clock."""

@@ -1,0 +1,1 @@
+"""The models of the API and what is generated from them."""
