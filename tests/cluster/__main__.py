@@ -1,4 +1,4 @@
-"""The command line of the test cluster: `python -m tests.cluster up | down | status | build`.
+"""The command line of the test cluster: `python -m tests.cluster up | down | status | build | node-tools`.
 
 For people and for make; tests use `Cluster`. Only what a shell shall evaluate goes to standard output.
 """
@@ -11,6 +11,7 @@ from tests.cluster import state
 from tests.cluster.build import BuildError, binaries
 from tests.cluster.cluster import CONTROL_PLANE, Cluster, ClusterError, end, end_stale
 from tests.cluster.node import KINDS, NodeUnavailableError, binaries_of, resolve
+from tests.cluster.node_tools import install
 from tests.cluster.versions import KUBERNETES, UnknownVersionError, available, newest
 
 _DEFAULT_NAME = "default"
@@ -46,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(run=_down)
 
     commands.add_parser("status", help="show all clusters").set_defaults(run=_status)
+
+    tools = commands.add_parser("node-tools", help="install what a real node needs (Debian or Ubuntu, root)")
+    tools.set_defaults(run=lambda _: install())
 
     build = commands.add_parser("build", help="build what a cluster needs, and start nothing")
     _add_choices(build)
