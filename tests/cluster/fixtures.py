@@ -13,6 +13,7 @@ import pytest
 from tests.cluster.api import Api
 from tests.cluster.cache import node_tools_marker
 from tests.cluster.cluster import Cluster
+from tests.cluster.existing import ExistingCluster, chosen_context
 from tests.cluster.node import NodeUnavailableError
 
 
@@ -24,14 +25,14 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Return the control plane that the whole run shares; it has no node, so pods stay pending."""
-    yield from _running(Cluster(f"test-{os.getpid()}"), request)
+    yield from _running(_existing() or Cluster(f"test-{os.getpid()}"), request)
 
 
 @pytest.fixture(scope="session")
 def node_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Return a cluster with a real node; the test is skipped where none can run, and fails where one must."""
     try:
-        made = Cluster(f"node-{os.getpid()}", node="real")
+        made = _existing() or Cluster(f"node-{os.getpid()}", node="real")
     except NodeUnavailableError as reason:
         if node_tools_marker().exists():
             pytest.fail(f"make node-tools has run here, and yet there is no real node: {reason}")
@@ -58,6 +59,11 @@ def namespace(admin: Api) -> Iterator[str]:
     name: str = made["metadata"]["name"]
     yield name
     admin.delete(f"/api/v1/namespaces/{name}")
+
+
+def _existing() -> Cluster | None:
+    context = chosen_context()
+    return ExistingCluster(context) if context else None
 
 
 def _running(made: Cluster, request: pytest.FixtureRequest) -> Iterator[Cluster]:

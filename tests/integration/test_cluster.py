@@ -9,9 +9,11 @@ import time
 
 import pytest
 
-from tests.cluster import Api, ApiError, Cluster, wait_for
+from tests.cluster import Api, ApiError, Cluster, ClusterError, ExistingCluster, chosen_context, wait_for
 from tests.cluster import state as records
 from tests.cluster.cluster import end_stale
+
+pytestmark = pytest.mark.skipif(bool(chosen_context()), reason="about clusters that the tests start themselves")
 
 
 def test_the_control_plane_serves_only_on_loopback(cluster: Cluster, admin: Api) -> None:
@@ -134,3 +136,26 @@ def test_a_killed_run_is_cleaned_up_by_the_next(cluster: Cluster) -> None:
     assert not any(each.alive for each in processes)
     assert not recorded.folder.exists()
     assert cluster.api.get("/healthz") == {"text": "ok"}
+
+
+def test_a_cluster_of_yours_is_used_by_its_context(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named context gives the same interface to a cluster that runs already, and leaves it running."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    with ExistingCluster("test") as existing:
+        assert existing.url == cluster.url
+        assert existing.kubernetes == cluster.kubernetes
+        node = Api.from_kubeconfig(existing.issue_client_certificate("system:node:far", ["system:nodes"]))
+        me = node.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})["status"]["userInfo"]
+        node.close()
+        assert me["username"] == "system:node:far"
+        with pytest.raises(ClusterError, match="the audit log of test cannot be read from here"):
+            _ = existing.audit_log
+    assert not existing.folder.exists()
+    assert cluster.api.get("/healthz") == {"text": "ok"}
+
+
+def test_an_unknown_context_is_refused_in_words(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A context that is not there is an error which names it, and never another cluster."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    with pytest.raises(ClusterError, match="there is no context nowhere"):
+        ExistingCluster("nowhere").up()

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Api, Cluster, wait_for
+from tests.cluster import Api, Cluster, chosen_context, wait_for
 from tests.cluster import state as records
 from tests.cluster.cluster import end, end_stale
 from tests.cluster.node import NodeUnavailableError, resolve
 from tests.cluster.real_node import TASK_IMAGE
+
+pytestmark = pytest.mark.skipif(bool(chosen_context()), reason="about clusters that the tests start themselves")
 
 _TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 
