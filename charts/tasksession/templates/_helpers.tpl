@@ -97,6 +97,15 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 'tasksession.dev/policy' in object.metadata.?annotations.orValue({}) || 'tasksession.dev/session' in object.metadata.?annotations.orValue({})
 {{- end }}
 
+{{/* CEL: a CronJob whose runs ask for a session, written anew */}}
+{{- define "tasksession.cronJobAsks" -}}
+object.spec.jobTemplate.?metadata.?annotations.orValue({}).exists(k, k in ['tasksession.dev/policy', 'tasksession.dev/session'])
+{{- end }}
+
+{{- define "tasksession.specChanged" -}}
+request.operation == 'CREATE' || object.spec != oldObject.spec
+{{- end }}
+
 {{/* CEL: no finalizer was added, and the owners are the same */}}
 {{- define "tasksession.noNewFinalizers" -}}
 object.metadata.?finalizers.orValue([]).all(f, f in oldObject.metadata.?finalizers.orValue([]))

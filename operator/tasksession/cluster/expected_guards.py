@@ -7,6 +7,7 @@ is in one of the two alone fails it. It must never be shortened at run time: a m
 _PREFIX = "tasksession-"
 
 _MUTATING = (
+    "cronjob-stamp",
     "job-injection",
     "pod-identity",
     "requester-stamp",
@@ -14,6 +15,7 @@ _MUTATING = (
 
 _VALIDATING = (
     "cascade",
+    "cronjob",
     "job-edit",
     "job-shape",
     "job-stamp",

@@ -34,7 +34,11 @@ def test_the_ceiling_is_what_the_operator_may_hand_out(cluster: Cluster) -> None
     """Listed ClusterRoles become `bind` on their names, rules are held as they are; without values nothing is."""
     rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
     found = rendered(cluster, {"ceiling": {"clusterRoles": ["view", "edit"], "rules": [rule]}})
-    bind = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": ["view", "edit"]}
+    bind = {
+        "apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["clusterroles"],
+        "resourceNames": ["view", "edit"],
+    }
     assert found["ClusterRole", "tasksession-operator-ceiling"]["rules"] == [{**bind, "verbs": ["bind"]}, rule]
     assert rendered(cluster, {})["ClusterRole", "tasksession-operator-ceiling"]["rules"] == []
 

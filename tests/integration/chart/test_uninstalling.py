@@ -22,9 +22,7 @@ def plane() -> Iterator[Cluster]:
 def test_uninstalling_ends_every_session(plane: Cluster) -> None:
     """With a session live and no operator running, `helm uninstall` leaves no rights, identity, timer or Job."""
     values = json.dumps({"operator": {"create": False}, "ceiling": CEILING})
-    helm(
-        plane, "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", "-f", "-", given=values
-    )
+    helm(plane, "install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace", "-f", "-", given=values)
     api = plane.api
     wait_until_guarded(api)
     scene = Scene.make(plane)
@@ -41,7 +39,9 @@ def test_uninstalling_ends_every_session(plane: Cluster) -> None:
     assert all(api.find(path) for path in left)
     helm(plane, "uninstall", RELEASE, "--namespace", NAMESPACE)
     wait_for(
-        lambda: not [path for path in left if api.find(path)], timeout=60, what="all that the session consisted of to be gone"
+        lambda: not [path for path in left if api.find(path)],
+        timeout=60,
+        what="all that the session consisted of to be gone",
     )
     for kind in ("validatingadmissionpolicies", "mutatingadmissionpolicies"):
         assert api.list(f"/apis/admissionregistration.k8s.io/v1/{kind}", labelSelector="tasksession.dev/guard") == []

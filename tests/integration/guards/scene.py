@@ -64,12 +64,17 @@ class Scene:
             apiVersion: rbac.authorization.k8s.io/v1
             kind: ClusterRole
             metadata: {{name: use-deploy}}
-            rules: [{{apiGroups: [tasksession.dev], resources: [sessionpolicies], resourceNames: [deploy], verbs: [use]}}]
+            rules:
+              - {{apiGroups: [tasksession.dev], resources: [sessionpolicies], resourceNames: [deploy], verbs: [use]}}
         """)
         grants = (
-            ("alice", "tasksession-requester"), ("alice", "use-deploy"), ("carl", "use-deploy"), ("carl", "tasksession-edit"),
-            ("bob", "edit"), ("ann", "admin"),
-        )  # fmt: skip
+            ("alice", "tasksession-requester"),
+            ("alice", "use-deploy"),
+            ("carl", "use-deploy"),
+            ("carl", "tasksession-edit"),
+            ("bob", "edit"),
+            ("ann", "admin"),
+        )
         for person, role in grants:
             bind(admin, namespace, f"{person}-{role}", role=role, user=person)
         people = {name: admin.as_user(name, groups=["people"], uid=f"uid-{name}") for name in ("alice", "bob", "ann")}

@@ -17,16 +17,47 @@ def plain(made: Any) -> Any:
     """Return an object without what differs between two creations."""
     if isinstance(made, dict):
         return {
-            key: plain(value) for key, value in made.items() if key not in VOLATILE and not key.endswith("controller-uid")
+            key: plain(value)
+            for key, value in made.items()
+            if key not in VOLATILE and not key.endswith("controller-uid")
         }
     return [plain(each) for each in made] if isinstance(made, list) else made
 
 
 ORDINARY: list[tuple[str, str, Object]] = [
-    ("batch/v1", "jobs", {"metadata": {"name": "x", "labels": {"a": "b"}, "finalizers": ["example.com/x"]}, "spec": {"template": {"spec": {**POD_SPEC, "serviceAccountName": "default", "terminationGracePeriodSeconds": 3600}}}}),
-    ("batch/v1", "jobs", {"metadata": {"name": "ts-backend"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}}),
-    ("batch/v1", "cronjobs", {"metadata": {"name": "x"}, "spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": POD_SPEC}}}}}),
-    ("v1", "pods", {"metadata": {"name": "x", "annotations": {"example.com/service-account": "x"}}, "spec": {**POD_SPEC, "automountServiceAccountToken": False}}),
+    (
+        "batch/v1",
+        "jobs",
+        {
+            "metadata": {"name": "x", "labels": {"a": "b"}, "finalizers": ["example.com/x"]},
+            "spec": {
+                "template": {
+                    "spec": {**POD_SPEC, "serviceAccountName": "default", "terminationGracePeriodSeconds": 3600}
+                }
+            },
+        },
+    ),
+    (
+        "batch/v1",
+        "jobs",
+        {"metadata": {"name": "ts-backend"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}},
+    ),
+    (
+        "batch/v1",
+        "cronjobs",
+        {
+            "metadata": {"name": "x"},
+            "spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": {"spec": POD_SPEC}}}},
+        },
+    ),
+    (
+        "v1",
+        "pods",
+        {
+            "metadata": {"name": "x", "annotations": {"example.com/service-account": "x"}},
+            "spec": {**POD_SPEC, "automountServiceAccountToken": False},
+        },
+    ),
     ("v1", "serviceaccounts", {"metadata": {"name": "ts-foo"}}),
     ("v1", "serviceaccounts", {"metadata": {"name": "ts-0123abcd-backend"}}),
     ("v1", "secrets", {"metadata": {"name": "ts-foo"}, "data": {"a": "Yg=="}}),
@@ -34,9 +65,24 @@ ORDINARY: list[tuple[str, str, Object]] = [
     ("v1", "configmaps", {"metadata": {"name": "y"}, "binaryData": {"a": "Yg=="}}),
     ("v1", "services", {"metadata": {"name": "x"}, "spec": {"type": "ExternalName", "externalName": "example.com"}}),
     ("rbac.authorization.k8s.io/v1", "roles", {"metadata": {"name": "ts-foo"}, "rules": []}),
-    ("rbac.authorization.k8s.io/v1", "rolebindings", {"metadata": {"name": "ts-foo"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ts-foo"}, "subjects": [{"kind": "ServiceAccount", "name": "ts-foo", "namespace": "default"}]}),
-    ("rbac.authorization.k8s.io/v1", "rolebindings", {"metadata": {"name": "nobody"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ts-foo"}}),
-]  # fmt: skip
+    (
+        "rbac.authorization.k8s.io/v1",
+        "rolebindings",
+        {
+            "metadata": {"name": "ts-foo"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ts-foo"},
+            "subjects": [{"kind": "ServiceAccount", "name": "ts-foo", "namespace": "default"}],
+        },
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "rolebindings",
+        {
+            "metadata": {"name": "nobody"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ts-foo"},
+        },
+    ),
+]
 
 
 def create_all(admin: Api, namespace: str) -> list[Object]:
@@ -89,9 +135,10 @@ def test_pods_of_others_may_be_entered_edited_and_deleted(scene: Scene) -> None:
     )
     containers = [{"name": "task", "image": "other"}]
     scene.bob.patch(
-        scene.core("pods", "ts-pod"), {"spec": {"containers": containers}},
+        scene.core("pods", "ts-pod"),
+        {"spec": {"containers": containers}},
         content_type="application/strategic-merge-patch+json",
-    )  # fmt: skip
+    )
     scene.bob.request("DELETE", scene.core("pods", "ts-pod"), body={"gracePeriodSeconds": 86400})
 
 
@@ -100,7 +147,11 @@ def test_a_mirror_pod_is_registered(scene: Scene) -> None:
     owner = {"apiVersion": "v1", "kind": "Node", "name": NODE, "controller": True}
     owner["uid"] = scene.admin.get(f"/api/v1/nodes/{NODE}")["metadata"]["uid"]
     body = {
-        "metadata": {"name": f"static-{NODE}", "annotations": {"kubernetes.io/config.mirror": "x"}, "ownerReferences": [owner]},
+        "metadata": {
+            "name": f"static-{NODE}",
+            "annotations": {"kubernetes.io/config.mirror": "x"},
+            "ownerReferences": [owner],
+        },
         "spec": {**POD_SPEC, "nodeName": NODE},
-    }  # fmt: skip
+    }
     scene.kubelet.create("/api/v1/namespaces/default/pods", body)

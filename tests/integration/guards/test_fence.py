@@ -54,12 +54,20 @@ def child(live: LiveSession, kind: str) -> Object:
 CHILDREN: list[Any] = [
     ("serviceaccounts", {"metadata": {"name": "default-2"}}, "it is not named like a session"),
     ("serviceaccounts", {"metadata": {"finalizers": ["example.com/x"]}}, "no finalizers and no annotations"),
-    ("serviceaccounts", {"metadata": {"annotations": {"cloud.example.com/role": "x"}}}, "no finalizers and no annotations"),
+    (
+        "serviceaccounts",
+        {"metadata": {"annotations": {"cloud.example.com/role": "x"}}},
+        "no finalizers and no annotations",
+    ),
     ("serviceaccounts", {"metadata": {"ownerReferences": []}}, "its one owner must be the timer"),
     ("serviceaccounts", {"automountServiceAccountToken": True}, "mounts nothing by itself"),
     ("rolebindings", {"metadata": {"name": "mine"}}, "ValidatingAdmissionPolicy"),
-    ("rolebindings", {"subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "mallory"}]}, "one subject"),
-]  # fmt: skip
+    (
+        "rolebindings",
+        {"subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "mallory"}]},
+        "one subject",
+    ),
+]
 
 
 @pytest.mark.parametrize(("kind", "change", "words"), CHILDREN)
@@ -123,11 +131,14 @@ PRIVILEGED: list[Any] = [
     ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "hostPath"),
     ({"containers": [{"name": "c", "image": "c", "securityContext": {"privileged": True}}]}, "privileged"),
     ({"containers": [{"name": "c", "image": "c", "ports": [{"containerPort": 1, "hostPort": 1}]}]}, "hostPort"),
-    ({"containers": [{"name": "c", "image": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}, "capabilities"),
+    (
+        {"containers": [{"name": "c", "image": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
+        "capabilities",
+    ),
     ({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}, "Unconfined"),
     ({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}, "sysctls"),
     ({"securityContext": {"seLinuxOptions": {"user": "root"}}}, "seLinuxOptions"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("pod", "words"), PRIVILEGED)
@@ -147,7 +158,9 @@ def test_jobs_of_a_template_meet_baseline_pod_security(
 
 def test_only_marked_jobs_are_edited_and_only_to_release_or_stop_them(scene: Scene, live: LiveSession) -> None:
     """The operator cannot edit other people's Jobs, nor anything of a session's Job but what release and stop need."""
-    scene.bob.create(scene.batch("jobs"), {"metadata": {"name": "bobs"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}})  # fmt: skip
+    scene.bob.create(
+        scene.batch("jobs"), {"metadata": {"name": "bobs"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}}
+    )
     assert "it takes part in no session" in refused(
         scene.operator.patch, scene.batch("jobs", "bobs"), {"spec": {"suspend": False}}
     )

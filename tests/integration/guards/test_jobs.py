@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, LiveSession, Scene, job_manifest, refused
+from tests.integration.guards.scene import ASKS, POD_SPEC, LiveSession, Scene, bind, job_manifest, refused
 
+WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME = {
     "name": "tasksession",
@@ -17,7 +18,9 @@ TOKEN_VOLUME = {
             {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
             {
                 "downwardAPI": {
-                    "items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]
+                    "items": [
+                        {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+                    ]
                 }
             },
         ],
@@ -87,6 +90,24 @@ def test_a_run_of_a_cronjob_keeps_its_authors_stamp(scene: Scene) -> None:
     assert made["metadata"]["annotations"]["tasksession.dev/requested-by"] == own
 
 
+def test_a_cronjob_is_stamped_by_its_last_writer(scene: Scene) -> None:
+    """A forged stamp is overwritten, a change by somebody else is theirs, and both need `use`."""
+    requester = "tasksession.dev/requested-by"
+    template = {"metadata": {"annotations": {**ASKS, requester: "root"}}, "spec": {"template": {"spec": POD_SPEC}}}
+    body: Object = {"metadata": {"name": "nightly"}, "spec": {"schedule": "@daily", "jobTemplate": template}}
+    assert "bob may not use SessionPolicy deploy" in refused(scene.bob.create, scene.batch("cronjobs"), body)
+    made = scene.admin.create(scene.batch("cronjobs"), body)
+    stamp = made["spec"]["jobTemplate"]["metadata"]["annotations"]
+    assert stamp[requester] == scene.admin.create(WHO_AM_I, {})["status"]["userInfo"]["username"]
+    path = scene.batch("cronjobs", "nightly")
+    assert "bob may not use SessionPolicy deploy" in refused(scene.bob.patch, path, {"spec": {"suspend": True}})
+    scene.bob.patch(path, {"metadata": {"labels": {"a": "b"}}})
+    bind(scene.admin, scene.namespace, "bob-uses", role="use-deploy", user="robin")
+    bind(scene.admin, scene.namespace, "robin-edits", role="edit", user="robin")
+    changed = scene.admin.as_user("robin").patch(path, {"spec": {"suspend": True}})
+    assert changed["spec"]["jobTemplate"]["metadata"]["annotations"][requester] == "robin"
+
+
 def projected(source: Object) -> Object:
     """Return a pod's volume of one projected source."""
     return {"volumes": [{"name": "own", "projected": {"sources": [source]}}]}
@@ -98,7 +119,9 @@ SHAPES: list[Any] = [
     (projected({"serviceAccountToken": {"path": "t", "expirationSeconds": 31536000}}), "come from the session alone"),
     (projected({"serviceAccountToken": {"path": "t", "audience": "vault"}}), "come from the session alone"),
     (
-        projected({"podCertificate": {"signerName": "example.com/signer", "keyType": "ED25519", "credentialBundlePath": "c"}}),
+        projected(
+            {"podCertificate": {"signerName": "example.com/signer", "keyType": "ED25519", "credentialBundlePath": "c"}}
+        ),
         "come from the session alone",
     ),
     (
@@ -109,7 +132,7 @@ SHAPES: list[Any] = [
         "mount nothing else there",
     ),
     ({"containers": [{"name": f"c{i}", "image": "c"} for i in range(33)]}, "32"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("pod", "words"), SHAPES)
@@ -184,7 +207,9 @@ def test_other_marks_on_a_sessions_job_stay_free(scene: Scene, live: LiveSession
 
 def test_an_ordinary_job_does_not_become_a_sessions(scene: Scene) -> None:
     """The annotation on a Job that exists already is refused: its requester was never stamped."""
-    scene.bob.create(scene.batch("jobs"), {"metadata": {"name": "late"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}})  # fmt: skip
+    scene.bob.create(
+        scene.batch("jobs"), {"metadata": {"name": "late"}, "spec": {"suspend": True, "template": {"spec": POD_SPEC}}}
+    )
     for value in ("deploy", ""):
         late = {"metadata": {"annotations": {"tasksession.dev/policy": value}}}
         assert "set when a Job is created" in refused(scene.bob.patch, scene.batch("jobs", "late"), late)

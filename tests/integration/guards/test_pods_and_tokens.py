@@ -37,13 +37,19 @@ def test_nobody_starts_a_pod_as_the_session(scene: Scene, live: LiveSession) -> 
     only = "only the Job controller does"
     assert only in refused(scene.bob.create, scene.core("pods"), riding(live))
     assert only in refused(scene.bob.create, scene.core("pods"), riding(live, ownerReferences=[owner]))
-    annotated = {"metadata": {"name": "rider", "annotations": {names.SERVICE_ACCOUNT_ANNOTATION: live.identity.name}}, "spec": POD_SPEC}  # fmt: skip
+    annotated = {
+        "metadata": {"name": "rider", "annotations": {names.SERVICE_ACCOUNT_ANNOTATION: live.identity.name}},
+        "spec": POD_SPEC,
+    }
     assert only in refused(scene.bob.create, scene.core("pods"), annotated)
 
 
 def test_another_job_gets_no_pod_of_the_session(scene: Scene, live: LiveSession) -> None:
     """The Job controller's pod of a Job that names the session's ServiceAccount is refused."""
-    body = {"metadata": {"name": "rider"}, "spec": {"template": {"spec": {**POD_SPEC, "serviceAccountName": live.identity.name}}}}  # fmt: skip
+    body = {
+        "metadata": {"name": "rider"},
+        "spec": {"template": {"spec": {**POD_SPEC, "serviceAccountName": live.identity.name}}},
+    }
     scene.bob.create(scene.batch("jobs"), body)
 
     def failed() -> list[str]:
@@ -115,7 +121,7 @@ def test_no_pod_bears_the_timers_label(scene: Scene) -> None:
 
 
 def test_nobody_mints_the_sessions_token(scene: Scene, live: LiveSession) -> None:
-    """`edit` may mint tokens of ServiceAccounts, but not of a session's; nor does an administrator get an unbound one."""
+    """`edit` may mint tokens of ServiceAccounts, but not of a session's; nor an administrator."""
     path = scene.core("serviceaccounts", live.identity.name, "token")
     assert "bob may not have tokens" in refused(scene.bob.create, path, {"spec": {"expirationSeconds": 600}})
     assert "may not have tokens" in refused(scene.admin.create, path, {"spec": {"expirationSeconds": 600}})
