@@ -4,6 +4,7 @@ Use it as a context manager, or by `up` and `down`. It ends only processes that 
 what crashed runs left behind.
 """
 
+import itertools
 import os
 import signal
 import ssl
@@ -28,6 +29,8 @@ from tests.cluster.waiting import wait_for
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 
+_numbers = itertools.count(1)
+
 
 class ClusterError(Exception):
     """The cluster did not start; the message says which part, and where its logs are."""
@@ -43,7 +46,7 @@ class Cluster:
     def __init__(
         self, name: str | None = None, *, node: str = "none", kubernetes: str | None = None, stays: bool = False
     ) -> None:
-        self.name = name or f"test-{os.getpid()}"
+        self.name = name or f"test-{os.getpid()}-{next(_numbers)}"
         self.kubernetes = kubernetes or newest(KUBERNETES)
         self.node = resolve(node)
         self._stays = stays
@@ -137,10 +140,14 @@ class Cluster:
                 self._node = make_node(self.node, plane=self._plane, state=self._state, binaries=self._binaries)
                 self._node.start(self._api)
         except BaseException as error:
+            last_words = self._last_words()
             kept = self.down(keep_logs=True)
             if isinstance(error, Exception):
-                raise ClusterError(f"{error}; all logs are in {kept}") from error
+                raise ClusterError(f"{error}; all logs are in {kept}{last_words}") from error
             raise
+        if self._stays:
+            self._state = replace(self._state, owner=None)
+            self._state.write()
         return self
 
     def down(self, *, keep_logs: bool = False) -> Path | None:
@@ -198,6 +205,15 @@ class Cluster:
             raise ProcessLookupError(f"{name} of cluster {self.name} does not run")
         return record
 
+    def _last_words(self) -> str:
+        """Return the end of the log of each process that ended by itself."""
+        ended = [name for name, record in self._state.processes.items() if not record.alive]
+        tails = []
+        for name in ended:
+            lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-5:]
+            tails.append("\n".join([f"\n{name} ended by itself; its last words:", *lines]))
+        return "".join(tails)
+
     def _binary(self, name: str) -> Path:
         if name not in self._binaries:
             self._binaries |= binaries([name], kubernetes=self.kubernetes)
@@ -215,8 +231,10 @@ class Cluster:
                 free = (ADDRESS_FOR_PODS.format(number) for number in range(64, 255))
                 address = next(each for each in free if each not in used)
                 ports["kube-apiserver"] = 443
-            owner = None if self._stays else state.own_process()
-            self._state = replace(self._state, ports=ports, address=address, owner=owner, boot=state.boot_id())
+            # Until it is up, it ends with this process in any case.
+            self._state = replace(
+                self._state, ports=ports, address=address, owner=state.own_process(), boot=state.boot_id()
+            )
             self._state.write()
 
     def _wait_until_served(self) -> None:

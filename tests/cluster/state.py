@@ -48,10 +48,12 @@ class State:
 
     @property
     def stale(self) -> bool:
-        """Tell whether nobody will end this cluster: its owner is gone, or so are its API server and etcd."""
+        """Tell whether this is only a crash's remains: the machine was restarted, its owner or all of it is gone."""
         if self.boot != boot_id():
             return True
-        return self.owner is not None and not self.owner.alive
+        if self.owner is not None:
+            return not self.owner.alive
+        return not any(record.alive for record in self.processes.values())
 
     def write(self) -> None:
         """Write the record, whole or not at all."""
