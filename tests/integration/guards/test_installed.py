@@ -1,5 +1,7 @@
 """The guards as installed: complete, typed, binding, and known to the operator."""
 
+from pathlib import Path
+
 import yaml
 
 from tasksession.cluster.expected_guards import EXPECTED_GUARDS, GUARD_LABEL
@@ -19,6 +21,12 @@ def test_the_operator_demands_exactly_the_guards_of_the_chart(guarded_cluster: C
     """A guard that the chart has and the operator does not demand, or the other way round, is a mistake."""
     found = rendered(guarded_cluster, "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy")
     assert sorted((each["kind"], each["metadata"]["name"]) for each in found) == sorted(EXPECTED_GUARDS)
+
+
+def test_every_guard_is_documented() -> None:
+    """docs/guards.md names each guard, so that who meets a refusal finds its reason."""
+    text = (Path(__file__).resolve().parents[3] / "docs" / "guards.md").read_text()
+    assert [name for _, name in EXPECTED_GUARDS if f"`{name.removeprefix('tasksession-')}`" not in text] == []
 
 
 def test_every_guard_is_bound_to_everything_and_fails_closed(guarded_cluster: Cluster) -> None:
