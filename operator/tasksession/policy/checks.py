@@ -241,11 +241,12 @@ def roles(asked: tuple[RoleReference, ...], policy: SessionPolicy, facts: Facts)
     name = policy.metadata.name
     unlisted = [role for role in asked if role not in allowed]
     if unlisted:
-        instead = f"ask for one of {describe_roles(policy.spec.access.roles)}" if allowed else "it allows no roles"
+        shown = describe_roles(policy.spec.access.roles)
+        instead = f"ask for one of {shown}, or have" if allowed else "it allows none, so ask for rules or have"
         yield Denial(
             DenialKind.ACCESS,
-            f"{describe_roles(unlisted)}: not among the roles that SessionPolicy {name} allows; {instead}, "
-            "or have the policy changed.",
+            f"{describe_roles(unlisted)}: not among the roles that SessionPolicy {name} allows; {instead} "
+            "the policy changed.",
         )
     listed = [role for role in asked if role in allowed]
     absent = [role for role in listed if not facts.roles[role].exists]
