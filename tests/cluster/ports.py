@@ -12,11 +12,12 @@ from pathlib import Path
 def free_ports(count: int, *, taken: Collection[int]) -> list[int]:
     """Return `count` ports on which nothing listens and that are not in `taken`.
 
-    They lie below the range from which the kernel takes the ports of outgoing connections, so that none of these
-    can come to lie on one of them between here and the server's start.
+    They lie below the range from which the kernel takes the ports of outgoing connections, where there is room: so
+    none of these can come to lie on one of them between here and the server's start.
     """
-    upper = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = [port for port in range(max(10_000, upper - 15_000), upper) if port not in taken]
+    lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    end = lowest_outgoing if lowest_outgoing > 12_000 else 32_000
+    candidates = [port for port in range(10_000, end) if port not in taken]
     random.shuffle(candidates)
     found: list[int] = []
     for port in candidates:
