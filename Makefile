@@ -79,6 +79,7 @@ demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube con
 .PHONY: binaries
 binaries: setup ## Build what the test cluster runs, once, into the cache
 	$(BIN)/python -m tests.cluster build --node auto
+	$(BIN)/python -m tests.cluster build --node kwok
 
 .PHONY: cluster-up
 cluster-up: setup ## Start a cluster to play with (NODE=real|kwok|none|auto) and print its KUBECONFIG
