@@ -153,14 +153,14 @@ class LiveSession:
     identity: names.Identity
 
     @classmethod
-    def start(cls, scene: Scene, name: str = "deploy-1") -> "LiveSession":
-        """Request as alice, then do as the operator does, up to the release of the Job."""
+    def start(cls, scene: Scene, name: str = "deploy-1", *, seconds: int = 300) -> "LiveSession":
+        """Request as alice, then do as the operator does, up to the release of the Job; it lives for `seconds`."""
         session = TaskSession.model_validate(scene.alice.create(scene.sessions(), session_manifest(name)))
         operator = scene.operator
         job = operator.create(scene.batch("jobs"), manifests.job(session))
         owner = ObservedJob.from_object(job)
         now = datetime.now(UTC)
-        identity = names.Identity(owner.uid, int((now + timedelta(minutes=5)).timestamp()))
+        identity = names.Identity(owner.uid, int((now + timedelta(seconds=seconds)).timestamp()))
         timer = operator.create(scene.batch("jobs"), manifests.timer(session, owner, identity, now))
         timer_uid = timer["metadata"]["uid"]
         operator.create(scene.core("serviceaccounts"), manifests.service_account(session, identity, timer_uid))
@@ -171,8 +171,14 @@ class LiveSession:
             manifest = manifests.role_binding(session, identity, timer_uid, binding, reference)
             operator.create(scene.rbac("rolebindings"), manifest)
         operator.patch(scene.sessions(name, "status"), {"status": {"state": "Active"}})
-        released = operator.patch(scene.batch("jobs", name), release(identity))
+        released = operator.patch(scene.batch("jobs", name), release(identity, seconds=seconds))
         return cls(scene, session, released, identity)
+
+    def rights(self) -> list[str]:
+        """Return the paths of what gives the session its rights, and of its identity."""
+        scene, name = self.scene, self.identity.name
+        bindings = [scene.rbac("rolebindings", name), scene.rbac("rolebindings", f"{name}-0")]
+        return [*bindings, scene.core("serviceaccounts", name), scene.rbac("roles", name), scene.batch("jobs", name)]
 
     def pod(self) -> Object:
         """Wait for the pod that the Job controller makes, and return it."""
@@ -201,8 +207,8 @@ class LiveSession:
         return token
 
 
-def release(identity: names.Identity) -> Object:
+def release(identity: names.Identity, *, seconds: int = 300) -> Object:
     """Return the patch with which the operator releases a Job."""
     annotations = {names.SERVICE_ACCOUNT_ANNOTATION: identity.name}
     template = {"metadata": {"annotations": annotations}}
-    return {"spec": {"suspend": False, "activeDeadlineSeconds": 300, "template": template}}
+    return {"spec": {"suspend": False, "activeDeadlineSeconds": seconds, "template": template}}
