@@ -19,6 +19,7 @@ import tasksession
 from tasksession.api.policy import GrantCondition
 from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.policy.facts import ConditionAnswer
+from tests.cluster.waiting import wait_for
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SESSION: dict[str, Any] = {"spec": {"reason": "CHG-4711 triage", "revoked": False}, "numbers": list(range(60))}
@@ -229,3 +230,39 @@ def test_the_worker_ends_with_its_input_and_says_no_to_garbage() -> None:
     assert greeting == '{"ready": true}'
     assert len(answers) == 3
     assert all('"holds": false' in answer for answer in answers)
+
+
+_PARENT = """
+import asyncio, sys
+sys.path[:0] = sys.argv[1:3]
+from tasksession.engine.conditions import ConditionEvaluator
+from tests.unit.policy.test_conditions import SLOW, ask
+
+async def main():
+    evaluator = ConditionEvaluator(answer_seconds=60)
+    await ask(evaluator, "true")
+    print(evaluator.child_pid, flush=True)
+    await ask(evaluator, SLOW, long="x" * 900_000)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not kill a child with its parent")
+def test_the_worker_does_not_outlive_an_operator_that_is_killed() -> None:
+    """Even in the middle of an expression: with its parent gone, nobody else would kill it."""
+    roots = [str(Path(tasksession.__file__).parents[1]), str(Path(__file__).parents[3])]
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT, *roots], stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert _is_alive(child)
+        parent.kill()
+    wait_for(lambda: not _is_alive(child), timeout=5, what="the condition worker to end")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False

@@ -146,7 +146,8 @@ def test_the_largest_rules_that_the_schema_admits_are_judged_quickly(share: floa
     started = time.process_time()
     covers(ceiling, asked)
     assert len(uncovered(ceiling, asked)) <= 64
-    assert time.process_time() - started < 3
+    # Alone it is well below a second; under a tracer, as when coverage is measured, several times that.
+    assert time.process_time() - started < 5
 
 
 def test_a_ceiling_in_many_pieces_is_still_judged_exactly_at_its_full_size() -> None:
