@@ -8,10 +8,12 @@ from typing import Any
 
 from tasksession.api import names
 from tasksession.api.access import RoleReference
+from tasksession.api.conditions import Reason
 from tasksession.api.policy import SessionPolicy
-from tasksession.api.session import TaskSession
-from tasksession.lifecycle.observed import ObservedJob, Review
-from tasksession.policy.evaluation import Recheck, Verdict
+from tasksession.api.session import INITIAL_STATUS, TaskSession, TaskSessionStatus
+from tasksession.lifecycle.observed import Child, Observed, ObservedJob, Progress, Review
+from tasksession.policy.checks import Denial, DenialKind
+from tasksession.policy.evaluation import Recheck, Verdict, Wait
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 NAMESPACE = "support"
@@ -46,6 +48,7 @@ def session(*, name: str = "triage", uid: str = SESSION_UID, **spec: Any) -> Tas
                 "requester": {"username": "jane", "groups": ["system:authenticated"]},
                 **spec,
             },
+            "status": INITIAL_STATUS,
         }
     )
 
@@ -88,6 +91,8 @@ def job(
     released_as: str | None = None,
     condition: tuple[str, str, datetime] | None = None,
     deleting: bool = False,
+    active_deadline_seconds: int | None = None,
+    version: int = 20,
 ) -> ObservedJob:
     """The Job that the operator made of `session()`: suspended, or released as an identity; `condition` ends it."""
     template: dict[str, Any] = {"metadata": {}}
@@ -97,7 +102,7 @@ def job(
         "name": name,
         "namespace": NAMESPACE,
         "uid": uid,
-        "resourceVersion": "20",
+        "resourceVersion": str(version),
         "annotations": {names.REQUESTED_BY_ANNOTATION: requested_by, names.SESSION_ANNOTATION: name},
         "ownerReferences": [
             {"apiVersion": names.API_VERSION, "kind": "TaskSession", "name": owner_name, "uid": owner_uid,
@@ -112,9 +117,60 @@ def job(
         status["conditions"] = [
             {"type": kind, "status": "True", "reason": reason, "lastTransitionTime": timestamp(moment)}
         ]
-    return ObservedJob.from_object(
-        {"metadata": metadata, "spec": {"suspend": released_as is None, "template": template}, "status": status}
+    spec: dict[str, Any] = {"suspend": released_as is None, "template": template}
+    if active_deadline_seconds is not None:
+        spec["activeDeadlineSeconds"] = active_deadline_seconds
+    return ObservedJob.from_object({"metadata": metadata, "spec": spec, "status": status})
+
+
+def denied(*messages: str) -> Review:
+    """A review that says no, for each of the reasons given."""
+    denials = tuple(Denial(DenialKind.ACCESS, message) for message in messages)
+    return Review(policy=policy(), verdict=Verdict(denials=denials, waits=(), rules_hashes={}))
+
+
+def held_back(reason: Reason, message: str) -> Review:
+    """A review that says: not yet."""
+    verdict = Verdict(denials=(), waits=(Wait(reason, message),), rules_hashes={})
+    return Review(policy=policy(), verdict=verdict)
+
+
+def failed_review() -> Review:
+    """A review that had no answer."""
+    return Review(failed="The API server did not answer.")
+
+
+def observed(**facts: Any) -> Observed:
+    """What is seen of a world in order; `facts` are fields of Observed."""
+    return Observed(operator_username=OPERATOR, **facts)
+
+
+def made(*, inline: bool = False, bindings: bool = True) -> Progress:
+    """The progress of an attempt that has made all children."""
+    name = identity()
+    uids = {f"{name}-0": "binding-uid"} if bindings else {}
+    if inline and bindings:
+        uids[name] = "rules-binding-uid"
+    return Progress(
+        timer_uid="timer-uid", service_account_uid="service-account-uid", role_made=inline, role_binding_uids=uids
     )
+
+
+def leftovers() -> tuple[Child, ...]:
+    """What an interrupted grant has left, as a listing shows it."""
+    name = identity()
+    return (Child("RoleBinding", f"{name}-0", "binding-uid"), Child("Job", name, "timer-uid"))
+
+
+def with_status(session: TaskSession, status: TaskSessionStatus, *, version: str = "11") -> TaskSession:
+    """The session as it is read after a status was written."""
+    metadata = session.metadata.model_copy(update={"resource_version": version})
+    return session.model_copy(update={"metadata": metadata, "status": status})
+
+
+def with_metadata(session: TaskSession, **fields: Any) -> TaskSession:
+    """The session with other metadata: labels, annotations, deletion_timestamp."""
+    return session.model_copy(update={"metadata": session.metadata.model_copy(update=fields)})
 
 
 def identity(deadline: datetime = NOW + timedelta(minutes=10)) -> str:
@@ -152,3 +208,13 @@ def active(**spec: Any) -> TaskSession:
         ],
     }  # fmt: skip
     return fresh.model_validate({**fresh.model_dump(mode="json", by_alias=True), "status": status})
+
+
+def task(**job_spec: Any) -> dict[str, Any]:
+    """A `spec.task` with a `jobTemplate` whose Job has these fields in its spec."""
+    return {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}, **job_spec}}}
+
+
+def nothing_found() -> Progress:
+    """The progress of an attempt that has looked for leftovers and found none."""
+    return Progress(found=())

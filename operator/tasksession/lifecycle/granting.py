@@ -77,6 +77,10 @@ def _grant_to_job(
     if problem:
         return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
     job = observed.job
+    if job is None and observed.progress.timer_uid is not None:
+        # What this attempt has made hangs on a Job that is gone: it must never be taken for a new Job's.
+        ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
+        return finish_ungranted(session, observed, ending, now)
     if job is None:
         return Decision(actions=(CreateJob(manifest=manifests.job(session)),))
     if job.owner_uid != session.metadata.uid or job.requested_by != observed.operator_username:
