@@ -51,10 +51,9 @@ def conditions(
 
 
 def waiting(
-    session: TaskSession, *, reason: Reason, message: str, deadline: datetime | None, now: datetime
+    session: TaskSession, *, state: State, reason: Reason, message: str, deadline: datetime | None, now: datetime
 ) -> TaskSessionStatus:
-    """Build the status of a session that waits for something that may still come."""
-    state = State.AWAITING_APPROVAL if reason == Reason.AWAITING_APPROVAL else State.PENDING
+    """Build the status of a session that waits, in one of the two waiting states, for something that may still come."""
     return session.status.model_copy(
         update={
             "observed_generation": session.metadata.generation,

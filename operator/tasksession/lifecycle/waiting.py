@@ -33,10 +33,14 @@ def wait(
 ) -> Decision:
     """Show what is waited for, once, and say when to look again; deny when the time for it is over.
 
-    `deadline` is the session's, where the policy is known; it bounds the wait.
+    `deadline` is the session's, where the policy is known; it bounds the wait. Where it cannot be known at this moment,
+    one that an earlier look has written counts: a look-up that failed must not make a wait shorter.
     """
     created = session.metadata.creation_timestamp or now
-    until = _until(session, reason, created, deadline)
+    for_approval = _waits_for_approval(session, reason)
+    if deadline is None and not for_approval:
+        deadline = session.status.deadline
+    until = _until(session, created, deadline, for_approval=for_approval)
     if now >= until:
         ending = Ending(State.DENIED, reason, f"Waited until {until:%Y-%m-%dT%H:%M:%SZ}. {message}")
         return finish_ungranted(session, observed, ending, now)
@@ -49,15 +53,29 @@ def wait(
         name=metadata.name,
         uid=metadata.uid,
         resource_version=metadata.resource_version,
-        status=status.waiting(session, reason=reason, message=message, deadline=deadline, now=now),
+        status=status.waiting(
+            session,
+            state=State.AWAITING_APPROVAL if for_approval else State.PENDING,
+            reason=reason,
+            message=message,
+            deadline=deadline,
+            now=now,
+        ),
         announcement=Announcement(warning=True, reason=reason.value, message=message),
     )
     return Decision(actions=(write,), look_again=look_again)
 
 
-def _until(session: TaskSession, reason: Reason, created: datetime, deadline: datetime | None) -> datetime:
+def _waits_for_approval(session: TaskSession, reason: Reason) -> bool:
+    """Whether a person's answer is waited for; trouble that passes does not turn such a wait into a shorter one."""
+    if reason in (Reason.API_ERROR, Reason.GUARDS_MISSING):
+        return session.status.state is State.AWAITING_APPROVAL
+    return reason is Reason.AWAITING_APPROVAL
+
+
+def _until(session: TaskSession, created: datetime, deadline: datetime | None, *, for_approval: bool) -> datetime:
     not_after = session.spec.not_after
-    if reason == Reason.AWAITING_APPROVAL:
+    if for_approval:
         return not_after or created + APPROVAL_LIMIT
     if deadline is not None:
         return deadline
@@ -68,9 +86,9 @@ def _until(session: TaskSession, reason: Reason, created: datetime, deadline: da
 def give_up(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Deny a session that could have been granted only after its own deadline."""
     waited_for = status.reason_of(session.status)
-    reason = Reason(waited_for) if waited_for in set(Reason) else Reason.DEADLINE_REACHED
+    reason = Reason(waited_for) if waited_for in set(Reason) - {Reason.PENDING} else Reason.DEADLINE_REACHED
     message = "The deadline passed before anything was granted: create a new TaskSession."
     waited_message = status.message_of(session.status)
-    if waited_message:
+    if waited_message and reason is not Reason.DEADLINE_REACHED:
         message = f"{message} It waited for: {waited_message}"
     return finish_ungranted(session, observed, Ending(State.DENIED, reason, message), now)
