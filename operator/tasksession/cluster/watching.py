@@ -37,6 +37,7 @@ _RESOURCES = (
     (names.GROUP, names.VERSION, "tasksessions"),
     (names.GROUP, names.VERSION, "sessionpolicies"),
     ("batch", "v1", "jobs"),
+    ("", "v1", "namespaces"),
     *(("admissionregistration.k8s.io", "v1", plural) for plural in GUARD_RESOURCES),
 )
 

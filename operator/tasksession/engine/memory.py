@@ -39,6 +39,7 @@ class Memory:
         self._jobs: dict[Key, ObservedJob] = {}
         self._ended_jobs: dict[str, ObservedJob] = {}
         self._policies: dict[str, SessionPolicy] = {}
+        self._ending_namespaces: set[str] = set()
 
     # Sessions
 
@@ -144,7 +145,25 @@ class Memory:
         deadline = session.status.deadline
         job = self.job_of(session)
         ending = now >= deadline or session.spec.revoked or job is None or job.end is not None
+        ending = ending or self.namespace_ends(key.namespace)
         return deadline.timestamp() if ending else NORMAL
+
+    # Namespaces
+
+    def see_namespace(self, item: dict[str, Any], *, deleted: bool) -> bool:
+        """Take in a view of a namespace; True where it has just begun to be deleted."""
+        metadata = item["metadata"]
+        name = metadata["name"]
+        if deleted or metadata.get("deletionTimestamp") is None:
+            self._ending_namespaces.discard(name)
+            return False
+        new = name not in self._ending_namespaces
+        self._ending_namespaces.add(name)
+        return new
+
+    def namespace_ends(self, name: str) -> bool:
+        """Whether a namespace is being deleted."""
+        return name in self._ending_namespaces
 
     # Policies
 

@@ -251,6 +251,9 @@ class Operator:
             self._seen_session(kind, item)
         elif plural == "jobs":
             self._seen_job(kind, item)
+        elif plural == "namespaces":
+            if self._memory.see_namespace(item, deleted=kind == "DELETED"):
+                self._namespace_ends(item["metadata"]["name"])
         elif plural == "sessionpolicies":
             changed = self._memory.lose_policy(item) if kind == "DELETED" else self._memory.see_policy(item)
             if changed:
@@ -283,6 +286,11 @@ class Operator:
             for session in self._memory.sessions():
                 if not session.status.state.final and session.status.state is not State.ACTIVE:
                     self._queue.add(key_of(session))
+
+    def _namespace_ends(self, name: str) -> None:
+        for session in self._memory.sessions():
+            if session.metadata.namespace == name and session.status.state is State.ACTIVE:
+                self._add(key_of(session))
 
     def _policy_changed(self, name: str) -> None:
         for session in self._memory.sessions_of_policy(name):

@@ -134,6 +134,7 @@ class Reconciler:
             job=job,
             review=state.review,
             removed=removed,
+            namespace_ends=self._memory.namespace_ends(session.metadata.namespace),
             recheck_due=uid in self._recheck,
             guards_missing=self._guards.missing(),
             identity_missing=self._identity_missing.get(uid),

@@ -60,28 +60,31 @@ class Reviewer:
             return Review(failed=f"A look-up that policy needs had no usable answer ({type(error).__name__}).")
 
     async def _judged(self, session: TaskSession, *, live: bool) -> Review:
-        policy = await self._policy(session.spec.policy)
-        if policy is None:
+        name = session.spec.policy
+        known = self._memory.policy(name)
+        if live and known is not None:
+            facts = await self._facts(session, known, live=True)
+            return Review(policy=known, recheck=recheck(session=session, policy=known, facts=facts))
+        # A grant is never made on a policy that the watch may be late with: it is read beside the other look-ups.
+        found, facts_of_known = await asyncio.gather(self._questions.policy(name), self._facts_or_none(session, known))
+        if found is None:
             return Review(recheck=recheck(session=session, policy=None, facts=None) if live else None)
-        facts = await self._facts(session, policy, live=live)
+        policy = SessionPolicy.model_validate(found)
+        self._memory.see_policy(found)
+        current = known is not None and known.metadata.resource_version == policy.metadata.resource_version
+        facts_now = facts_of_known if current else None
+        if facts_now is None:
+            facts_now = await self._facts(session, policy, live=live)
         if live:
-            return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts))
+            return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts_now))
         # From counting to noting the grant there must be no await: two sessions could both see the last free place.
-        verdict = evaluate(session=session, policy=policy, facts=self._with_counts(session, facts))
+        verdict = evaluate(session=session, policy=policy, facts=self._with_counts(session, facts_now))
         if verdict.allowed:
             self._granting[session.metadata.uid] = session
         return Review(policy=policy, verdict=verdict)
 
-    async def _policy(self, name: str) -> SessionPolicy | None:
-        known = self._memory.policy(name)
-        if known is not None:
-            return known
-        # The session may have come ahead of the watch's news of its policy.
-        found = await self._questions.policy(name)
-        if found is None:
-            return None
-        self._memory.see_policy(found)
-        return SessionPolicy.model_validate(found)
+    async def _facts_or_none(self, session: TaskSession, policy: SessionPolicy | None) -> Facts | None:
+        return None if policy is None else await self._facts(session, policy, live=False)
 
     async def _facts(self, session: TaskSession, policy: SessionPolicy, *, live: bool) -> Facts:
         namespace = session.metadata.namespace

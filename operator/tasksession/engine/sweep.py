@@ -35,8 +35,9 @@ _GUARD_KINDS = (
     "ValidatingAdmissionPolicyBinding",
 )
 _GUARD_SELECTOR = f"{names.GROUP}/guard"
-#: RoleBindings first: they are the rights.
-_CHILD_KINDS = ("RoleBinding", "ServiceAccount", "Role", "Job")
+#: RoleBindings first: they are the rights. The timer takes the others with it.
+_CHILD_KINDS = ("RoleBinding", "Job", "ServiceAccount", "Role")
+_DELETABLE_KINDS = ("RoleBinding", "Job")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Sweep:
         """Look at everything once. Raises ClusterError where a listing failed; what was seen until then is kept."""
         await self._list_guards()
         await self._list_policies()
+        await self._list_namespaces()
         await self._list_jobs()
         await self._list_sessions()
         active = [session for session in self._memory.sessions() if session.status.state is State.ACTIVE]
@@ -112,6 +114,10 @@ class Sweep:
             if policy is not None and await self._is_gone("SessionPolicy", None, name, policy.metadata.uid):
                 self._memory.lose_policy({"metadata": {"name": name, "uid": policy.metadata.uid}})
 
+    async def _list_namespaces(self) -> None:
+        async for item in self._client.list(paths.collection("Namespace"), metadata_only=True):
+            self._memory.see_namespace(item, deleted=False)
+
     async def _list_jobs(self) -> None:
         # Jobs that vanished unseen are noticed per session: a live one whose Job is not known has it read.
         async for item in self._list("Job", selector=f"{names.MANAGED_LABEL}=true"):
@@ -141,7 +147,10 @@ class Sweep:
         return children
 
     async def _end_orphans(self, children: _Children) -> None:
-        """Delete children whose session is gone, over, or has another identity."""
+        """Delete children whose session is gone, over, or has another identity.
+
+        ServiceAccounts and Roles are garbage collection's; one that it left is reported, for a person to look at.
+        """
         living = self._living_identities()
         for (kind, namespace, name), uid in children.uids.items():
             identity = names.identity_of_binding(name)
@@ -150,6 +159,9 @@ class Sweep:
             if (namespace, identity.uid) in living.get("", ()):
                 continue
             if await self._has_living_session(kind, namespace, name):
+                continue
+            if kind not in _DELETABLE_KINDS:
+                _logger.warning("an orphan is left", extra={"kind": kind, "namespace": namespace, "object": name})
                 continue
             _logger.warning("an orphan is deleted", extra={"kind": kind, "namespace": namespace, "object": name})
             try:

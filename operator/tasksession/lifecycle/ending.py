@@ -41,6 +41,8 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     job = session_job(session, observed)
     if job is not None and job.end is not None:
         return _ending_of_job(job.end, session.status.deadline)
+    if observed.namespace_ends:
+        return Ending(State.FAILED, Reason.JOB_DELETED, "The namespace is being deleted, and the Job with it.")
     if session.spec.revoked:
         return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
     if session.status.deadline is None:

@@ -171,15 +171,17 @@ class Progress:
 class Observed:
     """Everything `plan` knows beside the TaskSession itself.
 
-    `removed`: the TaskSession object no longer exists. `identity_missing`: the sweep found that a granted session's
-    ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a live session's policy is to be looked at
-    again.
+    `removed`: the TaskSession object no longer exists. `namespace_ends`: its namespace is being deleted, which
+    Kubernetes begins with the pods, so that everything else there lives on until they are gone. `identity_missing`:
+    the sweep found that a granted session's ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a
+    live session's policy is to be looked at again.
     """
 
     operator_username: str
     job: ObservedJob | None = None
     review: Review | None = None
     removed: bool = False
+    namespace_ends: bool = False
     recheck_due: bool = False
     guards_missing: tuple[str, ...] = ()
     identity_missing: str | None = None

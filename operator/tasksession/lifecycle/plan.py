@@ -32,6 +32,8 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     if session.status.state in FINAL_STATES:
         return _finished(session, observed, now)
     if session.status.state != State.ACTIVE:
+        if observed.namespace_ends:
+            return NOTHING
         return grant(session, observed, now)
     ending = reason_to_end(session, observed, now)
     if ending is not None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,10 @@ class World:
         """Read the Ready condition."""
         return next(c for c in self.status(name)["conditions"] if c["type"] == "Ready")
 
+    def ready_or_none(self, name: str) -> Object | None:
+        """Read the Ready condition; None before the operator's first look."""
+        return next((c for c in self.status(name)["conditions"] if c["type"] == "Ready"), None)
+
     def wait_state(self, name: str, *states: str, timeout: float = 20) -> Object:
         """Wait until a session is in one of these states; returns its status."""
 
@@ -217,6 +222,31 @@ class World:
         """Whether an identity holds the view role's rights now."""
         return self.allowed(service_account, f"/api/v1/namespaces/{self.namespace}/configmaps/any")
 
+    @contextmanager
+    def without_guards(self, *guards: str) -> Iterator[None]:
+        """Take bindings of guards away for a moment, to bring about what they prevent."""
+        root = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+        kept = [self.admin.get(f"{root}/tasksession-{guard}") for guard in guards]
+        for binding in kept:
+            self.admin.delete(f"{root}/{binding['metadata']['name']}")
+        try:
+            # A policy goes out of force some hundred milliseconds after its binding.
+            wait_for(self._names_are_free, timeout=10, what="the guards to be out of force")
+            yield
+        finally:
+            for binding in kept:
+                metadata = {key: binding["metadata"].get(key) for key in ("name", "labels", "annotations")}
+                self.admin.create(root, {**binding, "metadata": metadata})
+            wait_for(lambda: not self._names_are_free(), timeout=10, what="the guards to be in force again")
+
+    def _names_are_free(self) -> bool:
+        name = "ts-00000000-0000-0000-0000-000000000000-4000000000"
+        try:
+            self.admin.create(self.path("ServiceAccount"), {"metadata": {"name": name}}, dryRun="All")
+        except ApiError:
+            return False
+        return True
+
     # The Job controller's and the kubelet's part, where there is no node
 
     def pod_of(self, job: str, timeout: float = 15) -> Object:
@@ -243,28 +273,39 @@ class World:
             kubeconfig=kubeconfig, folder=folder, namespaces=[self.namespace], arguments=list(arguments)
         )
 
-    def writes(self, *, since: float = 0.0) -> list[tuple[str, str]]:
+    def writes(self) -> list[tuple[str, str]]:
         """Read the operator's writes in this namespace from the audit log: verb and resource; no Events, no Lease."""
+        return [(entry["verb"], entry["resource"]) for entry in self.write_entries()]
+
+    def write_entries(self) -> list[dict[str, str]]:
+        """Read the operator's writes in this namespace from the audit log, with names, in the order of arrival."""
         found = []
         for line in self.cluster.audit_log.read_text().splitlines():
             entry = json.loads(line)
             reference = entry.get("objectRef") or {}
+            resource = reference.get("resource", "")
             if entry["user"]["username"] != OPERATOR_USER or entry.get("stage") != "ResponseComplete":
                 continue
             if entry["verb"] not in ("create", "update", "patch", "delete", "deletecollection"):
                 continue
-            if reference.get("resource") in ("events", "leases") or "review" in str(reference.get("resource")):
+            if resource in ("events", "leases") or reference.get("namespace") != self.namespace:
                 continue
-            if reference.get("namespace") != self.namespace:
-                continue
-            resource = reference["resource"]
-            found.append((entry["verb"], f"{resource}/{reference['subresource']}" if "subresource" in reference
-                          else resource))  # fmt: skip
-        return found
+            if "subresource" in reference:
+                resource = f"{resource}/{reference['subresource']}"
+            found.append(
+                {
+                    "verb": entry["verb"],
+                    "resource": resource,
+                    "name": reference.get("name", ""),
+                    "time": entry["requestReceivedTimestamp"],
+                }
+            )
+        return sorted(found, key=lambda entry: entry["time"])
 
     def close(self) -> None:
         """Delete the namespace and the policy."""
-        self.admin.delete(f"{SESSIONS}/sessionpolicies/{self.policy}")
+        if self.admin.find(f"{SESSIONS}/sessionpolicies/{self.policy}"):
+            self.admin.delete(f"{SESSIONS}/sessionpolicies/{self.policy}")
         self.admin.delete(f"/api/v1/namespaces/{self.namespace}")
 
 
