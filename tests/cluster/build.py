@@ -57,7 +57,8 @@ def _build(each: Component, *, position: int, total: int) -> Path:
         label = f"[{position}/{total}] {each.name} {each.version}"
         go = _go(required_go(each.module))
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{each.name}.partial")
+        # A compiler whose builder was killed may still be writing: each has a file of its own.
+        partial = target.with_name(f".{each.name}.{os.getpid()}.partial")
         log = cache_folder() / "logs" / f"build-{each.name}.log"
         command = [str(go), "build", "-trimpath", "-ldflags", each.linker_flags, "-o", str(partial), each.package]
         if _run(command, folder=each.module, log=log, label=label) != 0:
