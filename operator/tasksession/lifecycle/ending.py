@@ -23,6 +23,8 @@ from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
 
+#: StopJob sets this activeDeadlineSeconds.
+STOPPING_SECONDS = 1
 #: The Job controller's and our clock may differ by this much when it is asked whose deadline came first.
 _CLOCK_TOLERANCE = timedelta(seconds=1)
 
@@ -40,11 +42,12 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     """Find the first reason for which a live session has to end now, None while there is none."""
     job = session_job(session, observed)
     if job is not None and job.end is not None:
-        return _ending_of_job(job.end, session.status.deadline)
+        ours = _reason_to_stop(session, observed) if _was_stopped(session, job) else None
+        return ours or _ending_of_job(job.end, session.status.deadline)
     if observed.namespace_ends:
         return Ending(State.FAILED, Reason.JOB_DELETED, "The namespace is being deleted, and the Job with it.")
     if session.spec.revoked:
-        return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
+        return _reason_to_stop(session, observed)
     if session.status.deadline is None:
         # Only a damaged status lacks it. Without a deadline there is no limit to hold, so the rights go.
         return Ending(State.EXPIRED, Reason.DEADLINE_REACHED, "The deadline is missing from the status.")
@@ -52,9 +55,23 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
         return Ending(State.EXPIRED, Reason.DEADLINE_REACHED, "The deadline was reached before the Job ended.")
     if job is None:
         return Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it ended.")
+    return _reason_to_stop(session, observed)
+
+
+def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
+    """Find a reason to take the rights while the Job still runs, and so to stop it; None where there is none."""
+    if session.spec.revoked:
+        return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
     if observed.identity_missing:
         return Ending(State.FAILED, Reason.IDENTITY_REMOVED, observed.identity_missing)
     return _ending_of_review(observed)
+
+
+def _was_stopped(session: TaskSession, job: ObservedJob) -> bool:
+    """Whether a Job ended because an earlier step stopped it: its end is then our doing, and no reason of its own."""
+    authored = ((session.spec.task.job_template or {}).get("spec") or {}).get("activeDeadlineSeconds")
+    by_deadline = job.end is not None and job.end.reason == "DeadlineExceeded"
+    return by_deadline and job.active_deadline_seconds == STOPPING_SECONDS and authored != STOPPING_SECONDS
 
 
 def session_job(session: TaskSession, observed: Observed) -> ObservedJob | None:

@@ -16,8 +16,10 @@ from tasksession.lifecycle.granting import grant, release
 from tasksession.lifecycle.observed import Observed
 from tasksession.lifecycle.status import FINAL_STATES
 
-#: Labels and annotations by which GitOps tools know what they applied; a prefix where it ends in "/".
+#: What labels and annotations begin with by which GitOps tools know what they applied. Argo CD can be set to use the
+#: first, and policy denies removal for it as well.
 TRACKING_KEYS = (
+    "app.kubernetes.io/instance",
     "argocd.argoproj.io/",
     "kustomize.toolkit.fluxcd.io/",
     "helm.toolkit.fluxcd.io/",

@@ -197,3 +197,9 @@ def test_a_grant_under_way_stops_where_its_ground_is_lost(lost: str) -> None:
     }
     decision = decide(make.session(), make.observed(**{**facts, **change[lost]}), make.NOW)
     assert not any(kind.startswith("Create") for kind in kinds(decision.actions))
+
+
+def test_nothing_is_asked_or_granted_in_a_namespace_that_is_being_deleted() -> None:
+    """A session that waits there is left to go with its namespace."""
+    decision = decide(make.session(), make.observed(review=make.allowed(), namespace_ends=True), make.NOW)
+    assert (decision.actions, decision.needs_review) == ((), False)
