@@ -47,10 +47,16 @@ class OperatorProcess:
     """One operator. Use it as a context manager, or by `start`, `kill` and `stop`."""
 
     def __init__(
-        self, *, kubeconfig: Path, folder: Path, namespaces: Sequence[str] = (), arguments: Sequence[str] = ()
+        self,
+        *,
+        kubeconfig: Path,
+        folder: Path,
+        namespaces: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        record: Path | None = None,
     ) -> None:
         self.log = folder / "operator.log"
-        self._record = folder / "operator.pid"
+        self._record = record or folder / "operator.pid"
         self._kubeconfig = kubeconfig
         self._arguments = [*(["--namespaces", ",".join(namespaces)] if namespaces else []), *arguments]
         self._running: process.Record | None = None
@@ -140,7 +146,7 @@ class OperatorProcess:
         started = self.lines("the probes are served")
         address = re.sub(r"[^0-9.:]", "", str(started[-1]["address"]))
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:  # noqa: S310 - our own address
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=5) as answer:
                 return int(answer.status), str(answer.read().decode())
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
