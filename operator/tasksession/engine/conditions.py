@@ -20,7 +20,7 @@ from tasksession.policy.facts import ConditionAnswer
 
 #: The child sees nothing of this process's environment or working directory, and imports from where we are installed.
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from tasksession.policy.condition_worker import main; main()"
-_ROOT = str(Path(__file__).resolve().parents[2])
+_WORKER = (sys.executable, "-I", "-X", "utf8", "-c", _START, str(Path(__file__).resolve().parents[2]))
 _START_SECONDS = 20.0
 _LARGEST_QUESTION = 2 << 20
 _LARGEST_ANSWER = 16 << 10
@@ -33,9 +33,10 @@ class _NoAnswerError(Exception):
 class ConditionEvaluator:
     """Evaluates conditions, one at a time, in a child that is started at the first question and again when it died."""
 
-    def __init__(self, *, answer_seconds: float = 1.0) -> None:
-        """`answer_seconds`: how long one condition may take."""
+    def __init__(self, *, answer_seconds: float = 1.0, worker: Sequence[str] = _WORKER) -> None:
+        """`answer_seconds`: how long one condition may take. `worker`: the command line of the child."""
         self._answer_seconds = answer_seconds
+        self._worker = tuple(worker)
         self._lock = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
         self._asked = 0
@@ -119,13 +120,7 @@ class ConditionEvaluator:
         await self._kill()
         try:
             self._child = child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-X",
-                "utf8",
-                "-c",
-                _START,
-                _ROOT,
+                *self._worker,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
@@ -151,6 +146,10 @@ class ConditionEvaluator:
             child.kill()
         if child.stdin is not None:
             child.stdin.close()
+        if child.stdout is not None:
+            # What is left in the pipe has to be taken out, or its end is never noticed and the pipe stays open.
+            while await child.stdout.read(_LARGEST_ANSWER):
+                pass
         await child.wait()
 
 

@@ -248,6 +248,39 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("", "the condition worker died"),
+        ("print('hello')", "cannot be read"),
+        ("print('[1]')", "cannot be read"),
+        ("print('{}')", "could not be started"),
+        ("print('{\"ready\": true}')", "died"),
+        ("print('{\"ready\": true}'); input(); print('x' * 100_000)", "cannot be read"),
+        ("print('{\"ready\": true}'); input(); print('yes')", "cannot be read"),
+        ('print(\'{"ready": true}\'); input(); print(\'{"id": 2, "holds": true}\')', "to another question"),
+        ('print(\'{"ready": true}\'); input(); print(\'{"id": 1, "holds": 1}\')', "made no sense"),
+        ("print('{\"ready\": true}'); input(); print('{\"id\": 1}')", "made no sense"),
+    ],
+)
+async def test_a_child_that_talks_nonsense_is_a_no(script: str, problem: str) -> None:
+    """Only one form of answer is a yes; after anything else the child is gone."""
+    evaluator = ConditionEvaluator(worker=[sys.executable, "-u", "-c", script])
+    (answer,) = await ask(evaluator, "true")
+    assert not answer.holds
+    assert answer.problem is not None
+    assert problem in answer.problem
+    assert evaluator.child_pid is None
+
+
+async def test_a_child_that_cannot_be_started_is_a_no() -> None:
+    """The reason is told, and nothing else happens."""
+    (answer,) = await ask(ConditionEvaluator(worker=["/nonexistent"]), "true")
+    assert answer == ConditionAnswer(
+        "c0", holds=False, problem="the condition worker could not be started (FileNotFoundError)"
+    )
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not kill a child with its parent")
 def test_the_worker_does_not_outlive_an_operator_that_is_killed() -> None:
     """Even in the middle of an expression: with its parent gone, nobody else would kill it."""
