@@ -252,9 +252,9 @@ asyncio.run(main())
     ("script", "problem"),
     [
         ("", "the condition worker died"),
-        ("print('hello')", "cannot be read"),
-        ("print('[1]')", "cannot be read"),
-        ("print('{}')", "could not be started"),
+        ("print('hello'); input()", "cannot be read"),
+        ("print('[1]'); input()", "cannot be read"),
+        ("print('{}'); input()", "could not be started"),
         ("print('{\"ready\": true}')", "died"),
         ("print('{\"ready\": true}'); input(); print('x' * 100_000)", "cannot be read"),
         ("print('{\"ready\": true}'); input(); print('yes')", "cannot be read"),
