@@ -98,7 +98,11 @@ class Questions:
         )
 
     async def own_rules(self, namespace: str) -> tuple[PolicyRule, ...]:
-        """What this operator itself may do in a namespace: its ceiling."""
+        """What this operator itself may do in a namespace: its ceiling.
+
+        The answer is often called incomplete, because other authorizers than RBAC cannot list rules. RBAC's own part
+        is whole, and it alone is what the API server's escalation check looks at.
+        """
         known = self._own_rules.get(namespace)
         if known is not None and time.monotonic() - known[0] < _OWN_RULES_SECONDS:
             return known[1]

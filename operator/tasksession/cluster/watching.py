@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,18 @@ class Watch:
             kopf.on.event(group, version, plural, registry=registry)(seen)
         scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         try:
-            asyncio.run(kopf.operator(registry=registry, settings=kopf_settings(), stop_flag=self._stop, **scope))
+            asyncio.run(
+                self._watch(kopf.operator(registry=registry, settings=kopf_settings(), stop_flag=self._stop, **scope))
+            )
         except BaseException as error:
             self._failure = error
             _logger.error("the watch ended", extra={"error": f"{type(error).__name__}: {error}"})
+
+    async def _watch(self, operator: Coroutine[Any, Any, None]) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._stray_error)
+        await operator
+
+    def _stray_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report what no task of kopf's caught, but for the streams that it drops half-open when it is stopped."""
+        if not self._stop.is_set():
+            loop.default_exception_handler(context)

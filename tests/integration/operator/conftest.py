@@ -17,6 +17,8 @@ def operator_cluster() -> Iterator[Cluster]:
     """Return a control plane with the chart installed, without its Deployment."""
     with Cluster(f"operator-{os.getpid()}") as cluster:
         install(cluster, values={"ceiling": CEILING})
+        # The garbage collector learns of new kinds every 30 s only, or when it starts.
+        cluster.restart("kube-controller-manager")
         yield cluster
 
 

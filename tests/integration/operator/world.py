@@ -218,6 +218,15 @@ class World:
         path = f"/api/v1/namespaces/{self.namespace}/configmaps/any"
         wait_for(lambda: not self.allowed(service_account, path), timeout=timeout, what="the rights to be gone")
 
+    @staticmethod
+    def refusal_of(call: Callable[[], Any]) -> ApiError | None:
+        """Make a call; returns its refusal, None where it was let through."""
+        try:
+            call()
+        except ApiError as error:
+            return error
+        return None
+
     def has_rights(self, service_account: str) -> bool:
         """Whether an identity holds the view role's rights now."""
         return self.allowed(service_account, f"/api/v1/namespaces/{self.namespace}/configmaps/any")

@@ -1,0 +1,1 @@
+"""Sessions on a real node: the token is used by the pod that it was given to."""
