@@ -6,6 +6,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tasksession.cluster.clock import ServerClock
 
 
@@ -57,7 +58,9 @@ def test_many_answers_narrow_it_to_milliseconds() -> None:
     offset = 1_750_000_000.437
     for _ in range(300):
         monotonic.value += 0.0731
-        clock.observe(date_header(monotonic.value + 0.002 + offset), sent=monotonic.value, received=monotonic.value + 0.004)
+        clock.observe(
+            date_header(monotonic.value + 0.002 + offset), sent=monotonic.value, received=monotonic.value + 0.004
+        )
     assert abs(clock.offset() - offset) < 0.02
     moment = datetime.fromtimestamp(monotonic.value + 10 + offset, tz=UTC)
     assert clock.monotonic_at(moment) == pytest.approx(monotonic.value + 10, abs=0.02)

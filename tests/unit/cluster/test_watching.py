@@ -1,0 +1,50 @@
+"""The settings that kopf is run with: it takes a misspelt name in silence, so each is checked to be one of its own."""
+
+import dataclasses
+
+import kopf
+
+from tasksession.cluster.watching import GUARD_RESOURCES, kopf_settings
+
+
+def test_every_setting_is_one_that_kopf_declares() -> None:
+    """No group of settings has an attribute beyond kopf's own: a misspelt one would be silently without effect."""
+    settings = kopf_settings()
+    for group in dataclasses.fields(settings):
+        value = getattr(settings, group.name)
+        if dataclasses.is_dataclass(value):
+            declared = {field.name for field in dataclasses.fields(value)}
+            extra = {name for name in vars(value) if not name.startswith("_")} - declared
+            assert not extra, f"{group.name}: {extra}"
+
+
+def test_kopf_keeps_no_state_and_posts_nothing() -> None:
+    """No peering, no Events, no scanning, no diff annotations: kopf only lists and watches."""
+    settings = kopf_settings()
+    assert settings.peering.standalone
+    assert settings.scanning.disabled
+    assert not settings.posting.enabled
+    storage = settings.persistence.diffbase_storage
+    body = kopf.Body({"metadata": {"annotations": {}}, "spec": {"field": "value"}})
+    assert storage.build(body=body) == {}
+    assert storage.fetch(body=body) is None
+    assert storage.store(body=body, patch=kopf.Patch(), essence={}) is None  # type: ignore[func-returns-value]
+
+
+def test_streams_are_bounded_in_time() -> None:
+    """A silent stall ends a stream: the client's time-out is finite and later than the server's."""
+    watching = kopf_settings().watching
+    assert watching.server_timeout is not None
+    assert watching.client_timeout is not None
+    assert watching.server_timeout < watching.client_timeout <= 600
+    assert watching.connect_timeout == 10
+    assert watching.chunk_size == 500
+    assert kopf_settings().networking.request_timeout == 15
+
+
+def test_jobs_and_guards_are_selected_by_the_server() -> None:
+    """Other people's Jobs and admission policies are never sent to the operator."""
+    selectors = kopf_settings().watching.label_selectors
+    assert selectors["batch", "jobs"] == "tasksession.dev/managed=true"
+    for plural in GUARD_RESOURCES:
+        assert selectors["admissionregistration.k8s.io", plural] == "tasksession.dev/guard"
