@@ -14,7 +14,7 @@ from tests.cluster.api import Api, ApiError
 from tests.cluster.existing import ExistingCluster
 from tests.cluster.waiting import wait_for
 from tests.demo.narration import Narration, NotObserved
-from tests.demo.stage import NAMESPACE, REQUESTER, Stage, attempts
+from tests.demo.stage import NAMESPACE, REQUESTER, NotOurs, Stage, attempts
 
 NAME = "demo"
 _NODES = {
@@ -41,7 +41,9 @@ def main() -> int:
         tell.step(f"using the cluster of context {context}" if context else "starting a Kubernetes control plane")
         cluster.up()
         tell.step(f"Kubernetes {cluster.kubernetes} is up; {_NODES[cluster.node]}")
-        stage = Stage(cluster, image=image, keep=keep)
+        found = Stage(cluster, image=image)
+        found.refuse_what_is_not_ours()
+        stage = found
         tell.step("installing the chart: custom resources, RBAC with a ceiling, guards")
         stage.install()
         tell.step("starting the operator with its own ServiceAccount's rights")
@@ -50,7 +52,7 @@ def main() -> int:
         _lapses(stage, tell)
         done = True
         tell.chapter(f"All {tell.facts} facts were observed, in {tell.seconds:.0f} s.")
-    except NotObserved as error:
+    except (NotObserved, NotOurs) as error:
         sys.stderr.write(f"\nerror: {error}\n")
     except Exception as error:
         sys.stderr.write(f"\nerror: {type(error).__name__}: {error}\n")
@@ -88,8 +90,9 @@ def _completes(stage: Stage, tell: Narration) -> None:
         _pod_tells(stage, tell, pod["metadata"]["name"], status["serviceAccountName"])
     if token is not None:
         milliseconds = _refused_after(stage, token)
-        tell.fact(True, f"the Job ended, and the same token was refused {milliseconds:.1f} ms after it was seen")
+        tell.fact(True, f"the Job ended, and the same token was refused {milliseconds:.1f} ms after that was seen")
     stage.wait_state("triage", "Completed")
+    tell.fact(not stage.rights(status["serviceAccountName"]), "the identity's rights are gone")
     wait_for(lambda: not stage.children(), timeout=30, what="identity and rights to be gone")
     tell.fact(True, "identity, rights and timer are gone; the TaskSession stays as a tombstone:")
     tell.quote(stage.kubectl("get", "tasksessions", "-n", NAMESPACE))
@@ -161,6 +164,7 @@ def _lapses(stage: Stage, tell: Narration) -> None:
         tell.fact(bool(session.get(path)), "its token works")
     stage.wait_state("stuck", "Expired", timeout=60)
     tell.fact(True, "at the deadline the session is Expired")
+    tell.fact(not stage.rights(status["serviceAccountName"]), "the identity's rights are gone")
     if token is not None:
         try:
             session.get(path)

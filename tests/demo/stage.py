@@ -20,6 +20,7 @@ from tests.cluster.api import Api, ApiError, Object, objects
 from tests.cluster.existing import ExistingCluster
 from tests.cluster.image import TASK_IMAGE
 from tests.cluster.installation import install, uninstall
+from tests.cluster.operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
 from tests.cluster.waiting import wait_for
 
@@ -39,15 +40,18 @@ _PREFIXES = {
 }
 
 
+class NotOurs(Exception):
+    """The cluster has something already that the demo would have to touch."""
+
+
 class Stage:
     """A cluster that is ready for the example."""
 
-    def __init__(self, cluster: Cluster, *, image: str | None, keep: bool) -> None:
+    def __init__(self, cluster: Cluster, *, image: str | None) -> None:
         self.cluster = cluster
         self.api: Api = cluster.api
         self.node = cluster.node
         self._image = image or TASK_IMAGE
-        self._keep = keep
         own = isinstance(cluster, ExistingCluster)
         folder = Path(tempfile.mkdtemp(prefix="tasksession-demo-")) if own else cluster.folder
         kubeconfig = operator_kubeconfig_path(folder)
@@ -58,6 +62,31 @@ class Stage:
     def operator_log(self) -> Path:
         """The operator's log."""
         return self._operator.log
+
+    def refuse_what_is_not_ours(self) -> None:
+        """On a cluster of yours, begin only where nothing stands that the demo would remove at its end."""
+        if not isinstance(self.cluster, ExistingCluster):
+            return
+        definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tasksessions.tasksession.dev"
+        for path, what in (
+            (f"/api/v1/namespaces/{NAMESPACE}", f"a namespace {NAMESPACE}"),
+            (f"/api/v1/namespaces/{OPERATOR_NAMESPACE}", f"a namespace {OPERATOR_NAMESPACE}"),
+            (definition, "TaskSession"),
+        ):
+            if self.api.find(path) is not None:
+                raise NotOurs(
+                    f"the cluster has {what} already, and the demo removes its own at the end: remove it first"
+                )
+
+    def rights(self, identity: str) -> bool:
+        """Whether the API server lets an identity read in the namespace now, whoever holds its token."""
+        try:
+            self.api.as_service_account(NAMESPACE, identity).get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/triage")
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return False
+        return True
 
     def install(self) -> None:
         """Install the chart without its Deployment: custom resources, RBAC, guards."""

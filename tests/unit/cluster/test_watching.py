@@ -28,7 +28,7 @@ def test_kopf_keeps_no_state_and_posts_nothing() -> None:
     body = kopf.Body({"metadata": {"annotations": {}}, "spec": {"field": "value"}})
     assert storage.build(body=body) == {}
     assert storage.fetch(body=body) is None
-    assert storage.store(body=body, patch=kopf.Patch(), essence={}) is None  # type: ignore[func-returns-value]
+    assert storage.store(body=body, patch=kopf.Patch(), essence={}) is None
 
 
 def test_streams_are_bounded_in_time() -> None:
