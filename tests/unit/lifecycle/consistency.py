@@ -83,14 +83,15 @@ def _problems_of_status(session: TaskSession) -> list[tuple[str, bool]]:
 def _problems_of_observation(session: TaskSession, observed: Observed) -> list[tuple[str, bool]]:
     live = session.status.state is State.ACTIVE
     review, progress = observed.review, observed.progress
+    waiting = not live and not session.status.state.final
     removing = progress.role_bindings_gone or progress.timer_gone
     return [
         ("a missing identity of a session that has none", observed.identity_missing is not None and not live),
         ("a failed review with answers", review is not None and bool(review.failed) and review.verdict is not None),
-        ("a re-check of a session that is not live", review is not None and review.recheck is not None and not live),
+        ("a re-check of a session that waits", review is not None and review.recheck is not None and waiting),
         ("a ServiceAccount without its timer", bool(progress.service_account_uid) and not progress.timer_uid),
         ("RoleBindings before their subject", bool(progress.role_binding_uids) and not progress.service_account_uid),
-        ("removal of what was never looked for", removing and not live and progress.found is None),
+        ("removal of what was never looked for", removing and waiting and progress.found is None),
     ]
 
 

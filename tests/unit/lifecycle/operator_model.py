@@ -1,0 +1,357 @@
+"""The operator of the state machine: the reconciler's loop around `plan`, without I/O, and with faults on demand.
+
+It takes the same steps in the same order as the engine and the applying side: ask `plan`, do one action after
+another, learn from each outcome, read again after a conflict. Each effect on the world is one numbered call, before
+or after which it can be made to fail or die.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from tasksession.api import names
+from tasksession.api.conditions import State
+from tasksession.api.session import TaskSession
+from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.queue import Key
+from tasksession.lifecycle import actions, manifests
+from tasksession.lifecycle.decision import Decision
+from tasksession.lifecycle.ending import STOPPING_SECONDS
+from tasksession.lifecycle.observed import Child, Observed, ObservedJob, Progress, Refusal, RefusalKind, Review
+from tests.unit import make
+from tests.unit.lifecycle.consistency import CREATES
+from tests.unit.lifecycle.world import Manifest, World
+
+Result = TypeVar("Result")
+Plan = Callable[[TaskSession, Observed, datetime], Decision]
+
+#: The names that sessions are created and re-created under.
+NAMES = ("alpha", "beta")
+#: More steps than any life has.
+_STEP_LIMIT = 60
+
+
+class Crash(Exception):
+    """The operator dies: all it had in memory is lost."""
+
+
+class Unavailable(Exception):
+    """A call had no answer: the attempt is given up, and made again later."""
+
+
+@dataclass
+class Fault:
+    """What goes wrong at one call: it dies or fails before or after its effect, or the world changes beneath it."""
+
+    call: int
+    kind: str
+    meanwhile: Callable[[], None] | None = None
+
+
+@dataclass
+class Attempt:
+    """What one drive of one session has learnt."""
+
+    session: TaskSession
+    progress: Progress
+    review: Review | None = None
+    refusal: Refusal | None = None
+
+
+class OperatorModel:
+    """One process of the operator, from its start to its crash."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self.world = world
+        self.plan = plan
+        self.memory = Memory()
+        self.fault: Fault | None = None
+        self._calls = 0
+        self._progress: dict[str, Progress] = {}
+        self._recheck: set[str] = set()
+        self._identity_missing: dict[str, str] = {}
+        world.events.clear()
+        self.sweep()
+
+    # Views
+
+    def deliver(self, count: int) -> None:
+        """Let the watch bring the next events; those that are not brought yet leave a stale view."""
+        arrived, self.world.events[:] = self.world.events[:count], self.world.events[count:]
+        for deleted, item in arrived:
+            if isinstance(item, TaskSession):
+                (self.memory.lose_session if deleted else self.memory.see_session)(item)
+            elif deleted:
+                self.memory.lose_job(item)
+            else:
+                self.memory.see_job(item)
+
+    def known_keys(self) -> list[Key]:
+        """Every name that there is something to do for."""
+        known = {key_of(session) for session in self.memory.sessions()}
+        removed = {key for key in (Key(make.NAMESPACE, name) for name in NAMES) if self.memory.removed(key)}
+        return sorted(known | removed)
+
+    def sweep(self) -> None:
+        """List everything afresh: what the watch missed, rights without a session, identities that are gone."""
+        for name in self.world.task_jobs():
+            self.memory.see_job(ObservedJob.from_object(self.world.objects["Job", name]))
+        known = {session.metadata.uid: session for session in self.memory.sessions()}
+        for session in self.world.sessions.values():
+            known.pop(session.metadata.uid, None)
+            self.memory.see_session(session)
+        for session in known.values():
+            self.memory.lose_session(session)
+        for kind, name in self.world.children():
+            if (kind, name) in self.world.objects and kind in ("RoleBinding", "Job") and self._is_orphan(kind, name):
+                self._call(lambda kind=kind, name=name: self._delete(kind, name, None))  # type: ignore[misc]
+        for session in self.world.sessions.values():
+            if session.status.state is State.ACTIVE:
+                self._recheck.add(session.metadata.uid)
+                self._check_identity(session)
+
+    def _is_orphan(self, kind: str, name: str) -> bool:
+        labels = self.world.objects[kind, name]["metadata"]["labels"]
+        session = self.world.sessions.get(labels[names.SESSION_LABEL])
+        if session is None or session.metadata.uid != labels[names.SESSION_UID_LABEL] or session.status.state.final:
+            return True
+        identity, granted = names.identity_of_binding(name), session.status.service_account_name
+        return granted is not None and (identity is None or identity.name != granted)
+
+    def _check_identity(self, session: TaskSession) -> None:
+        name = session.status.service_account_name or ""
+        wanted = [("ServiceAccount", name), ("Job", name)]
+        wanted += [("RoleBinding", grant.role_binding) for grant in session.status.grants]
+        if any(key not in self.world.objects for key in wanted):
+            self._identity_missing[session.metadata.uid] = "Something of the identity was deleted by somebody."
+
+    # The loop of the reconciler
+
+    def reconcile(self, key: Key) -> None:
+        """Bring every session of a name to rest."""
+        for gone in self.memory.removed(key):
+            self._drive(gone, removed=True)
+            self.memory.cleared(gone)
+        session = self.memory.session(key)
+        if session is not None:
+            self._drive(session, removed=False)
+
+    def _drive(self, session: TaskSession, *, removed: bool) -> None:
+        uid = session.metadata.uid
+        attempt = Attempt(session, self._progress.pop(uid, Progress()))
+        try:
+            for _ in range(_STEP_LIMIT):
+                decision = self.plan(attempt.session, self._observe(attempt, removed=removed), self.world.now)
+                if decision.needs_review:
+                    attempt.review = self._review(attempt.session)
+                elif decision.actions:
+                    self._apply(attempt, decision)
+                else:
+                    return
+                if not removed and self._superseded(attempt):
+                    return
+            raise AssertionError(f"no rest: {decision}")
+        except Unavailable:
+            if attempt.session.status.state is State.ACTIVE or removed:
+                # What a grant has achieved is found again; kept, it could be taken for another Job's or deadline's.
+                self._progress[uid] = attempt.progress
+            raise
+
+    def _observe(self, attempt: Attempt, *, removed: bool) -> Observed:
+        session = attempt.session
+        job = self.memory.job_of(session)
+        if job is None and session.status.state is State.ACTIVE and session.status.job_ref and not removed:
+            found = self.world.objects.get(("Job", session.status.job_ref.name))
+            job = ObservedJob.from_object(found) if found else None
+            if job is not None:
+                self.memory.see_job(job)
+        return make.observed(
+            job=job,
+            review=attempt.review,
+            removed=removed,
+            recheck_due=session.metadata.uid in self._recheck and session.status.state is State.ACTIVE,
+            guards_missing=self.world.guards_missing,
+            identity_missing=self._identity_missing.get(session.metadata.uid),
+            refusal=attempt.refusal,
+            progress=attempt.progress,
+        )
+
+    def _review(self, session: TaskSession) -> Review:
+        review = self._call(lambda: self.world.review(session))
+        if session.status.state is State.ACTIVE and review.failed is None:
+            self._recheck.discard(session.metadata.uid)
+        elif session.status.state is State.ACTIVE:
+            # The engine puts the session back into the queue; here the next sweep asks again.
+            self._recheck.discard(session.metadata.uid)
+        return review
+
+    def _superseded(self, attempt: Attempt) -> bool:
+        known = self.memory.session(key_of(attempt.session))
+        if known is None or known.metadata.uid != attempt.session.metadata.uid:
+            return True
+        if int(known.metadata.resource_version) > int(attempt.session.metadata.resource_version):
+            attempt.session = known
+        return False
+
+    def _refresh(self, attempt: Attempt) -> None:
+        attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
+        name = attempt.session.metadata.name
+        session = self.world.sessions.get(name)
+        if session is not None:
+            self.memory.see_session(session)
+        if session is None or session.metadata.uid != attempt.session.metadata.uid:
+            self.memory.lose_session(attempt.session)
+            return
+        attempt.session = session
+        job = self.world.objects.get(("Job", name))
+        known = self.memory.job_of(session)
+        if job is not None:
+            self.memory.see_job(ObservedJob.from_object(job))
+        elif known is not None:
+            self.memory.lose_job(known)
+
+    # Actions
+
+    def _call(self, effect: Callable[[], Result]) -> Result:
+        number, self._calls = self._calls, self._calls + 1
+        fault = self.fault
+        if fault is None or number != fault.call:
+            return effect()
+        self.fault = None
+        if fault.meanwhile is not None:
+            fault.meanwhile()
+        if fault.kind in ("fail after", "die after"):
+            effect()
+        if fault.kind.startswith("fail"):
+            raise Unavailable
+        if fault.kind.startswith("die"):
+            raise Crash
+        return effect()
+
+    def arm(self, fault: Fault | None) -> None:
+        """Set what goes wrong at which of the next calls."""
+        self.fault, self._calls = fault, 0
+
+    def _apply(self, attempt: Attempt, decision: Decision) -> None:
+        if any(isinstance(action, CREATES) for action in decision.actions):
+            attempt.refusal = None
+        for action in decision.actions:
+            self._judge_grant(attempt, action)
+            stale = self._call(lambda action=action: self._do(attempt, action))  # type: ignore[misc]
+            if stale:
+                self._refresh(attempt)
+            if stale or (attempt.refusal is not None and isinstance(action, CREATES)):
+                return
+        if any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
+            attempt.progress = replace(attempt.progress, role_bindings_gone=True)
+
+    def _judge_grant(self, attempt: Attempt, action: actions.Action) -> None:
+        """S3 at the moment of the grant: an answer of this very attempt allows this very role to this very session."""
+        if not isinstance(action, actions.CreateRoleBinding):
+            return
+        review, access = attempt.review, attempt.session.spec.access
+        assert review is not None and review.verdict is not None and review.verdict.allowed, "granted without a yes"
+        assert review.policy is not None and access is not None
+        assert not self.world.guards_missing, "granted without guards"
+        role = action.manifest["roleRef"]["name"]
+        asked = {reference.name for reference in access.roles}
+        allowed = {reference.name for reference in review.policy.spec.access.roles}
+        assert role in asked & allowed or (names.parse_identity(role) and access.rules), "granted beyond the verdict"
+
+    def _do(self, attempt: Attempt, action: actions.Action) -> bool:
+        """Carry an action out; True where what it was meant for is not there any more."""
+        world = self.world
+        match action:
+            case (
+                actions.CreateJob(manifest)
+                | actions.CreateTimer(manifest)
+                | actions.CreateServiceAccount(manifest)
+                | actions.CreateRole(manifest)
+                | actions.CreateRoleBinding(manifest)
+            ):
+                self._create(attempt, dict(manifest))
+            case actions.ReleaseJob() | actions.StopJob():
+                return self._patch_job(attempt, action)
+            case actions.FindChildren(_, session_uid):
+                found = [key for key in world.children(session_uid) if key[0] in ("RoleBinding", "Job")]
+                children = tuple(
+                    Child(kind, name, world.objects[kind, name]["metadata"]["uid"]) for kind, name in found
+                )
+                attempt.progress = replace(attempt.progress, found=children)
+            case actions.DeleteRoleBinding(_, name, uid):
+                self._delete("RoleBinding", name, uid)
+            case actions.DeleteTimer(_, name, uid):
+                self._delete("Job", name, uid)
+                attempt.progress = replace(attempt.progress, timer_gone=True)
+            case actions.DeleteSession(_, name, uid):
+                if name in world.sessions and world.sessions[name].metadata.uid == uid:
+                    world.delete_session(name)
+                # Without this the loop would delete again and again until the watch brings the news.
+                self.memory.lose_session(attempt.session)
+            case actions.WriteStatus():
+                session = world.sessions.get(action.name)
+                if session is None or session.metadata.uid != action.uid:
+                    return True
+                if session.metadata.resource_version != action.resource_version:
+                    return True
+                attempt.session = world.write_status(action.name, action.status)
+                self.memory.see_session(attempt.session)
+                if attempt.session.status.state.final:
+                    self._identity_missing.pop(action.uid, None)
+                    self.memory.forget_end(attempt.session)
+        return False
+
+    def _create(self, attempt: Attempt, manifest: Manifest) -> None:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        object_kind = "timer" if kind == "Job" and names.parse_identity(name) else kind
+        existing = self.world.objects.get((kind, name))
+        if existing is None and object_kind in self.world.refusing:
+            attempt.refusal = Refusal(self.world.refusing[object_kind], object_kind, "refused")
+            return
+        if existing is not None and object_kind != "Job" and not manifests.matches(existing, manifest):
+            attempt.refusal = Refusal(RefusalKind.MISMATCH, object_kind, "another hand's")
+            return
+        made = existing if existing is not None else self.world.create(manifest)
+        uid = made["metadata"]["uid"]
+        progress = attempt.progress
+        if object_kind == "Job":
+            self.memory.see_job(ObservedJob.from_object(made))
+        elif object_kind == "timer":
+            attempt.progress = replace(progress, timer_uid=uid)
+        elif object_kind == "ServiceAccount":
+            attempt.progress = replace(progress, service_account_uid=uid)
+        elif object_kind == "Role":
+            attempt.progress = replace(progress, role_made=True)
+        else:
+            attempt.progress = replace(progress, role_binding_uids={**progress.role_binding_uids, name: uid})
+
+    def _delete(self, kind: str, name: str, uid: str | None) -> None:
+        """Delete until it is gone, whoever put it there."""
+        if (kind, name) in self.world.objects:
+            self.world.writes += 1
+            self.world.delete(kind, name)
+
+    def _patch_job(self, attempt: Attempt, action: actions.ReleaseJob | actions.StopJob) -> bool:
+        item = self.world.objects.get(("Job", action.name))
+        stopping = isinstance(action, actions.StopJob)
+        if stopping:
+            attempt.progress = replace(attempt.progress, stopped=True)
+        if item is None or item["metadata"]["uid"] != action.uid:
+            return not stopping
+
+        def change(job: dict[str, Any]) -> None:
+            if isinstance(action, actions.StopJob):
+                job["spec"]["activeDeadlineSeconds"] = STOPPING_SECONDS
+                return
+            identity = names.parse_identity(action.service_account)
+            assert identity is not None and identity.uid == action.uid, "released as another Job's identity"
+            job["spec"].update(suspend=False, activeDeadlineSeconds=action.active_deadline_seconds)
+            job["spec"]["template"] = {
+                "metadata": {"annotations": {names.SERVICE_ACCOUNT_ANNOTATION: action.service_account}}
+            }
+            job["status"]["startTime"] = make.timestamp(self.world.now)
+
+        self.world.writes += 1
+        self.memory.see_job(ObservedJob.from_object(self.world.change_job(action.name, change)))
+        return False
