@@ -60,17 +60,13 @@ unit: setup ## Unit tests, with coverage of lines and branches of at least COVER
 integration: binaries ## Tests against a real API server
 	$(BIN)/python -m pytest tests/integration
 
-.PHONY: attacks
-attacks: binaries ## What must be refused, tried against a real API server
-	$(BIN)/python -m pytest tests/attacks
-
 .PHONY: e2e
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: test
 test: check binaries ## All of check, and all tests
-	$(BIN)/python -m pytest tests/integration tests/attacks tests/e2e
+	$(BIN)/python -m pytest tests/integration tests/e2e
 
 .PHONY: demo
 demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)
