@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -30,6 +30,20 @@ def _version(resource_version: str) -> int:
     return int(resource_version) if resource_version.isdecimal() else 0
 
 
+#: Of so many objects that are gone it is remembered that they are: more than any answer can be late by.
+_GONE_LIMIT = 4096
+
+_Value = TypeVar("_Value")
+
+
+def _remember(gone: dict[str, _Value], uid: str, value: _Value) -> None:
+    """Note an object that is gone, and forget the one that was noted longest ago."""
+    gone.pop(uid, None)
+    gone[uid] = value
+    if len(gone) > _GONE_LIMIT:
+        del gone[next(iter(gone))]
+
+
 class Memory:
     """The latest view of every object that decisions are made from."""
 
@@ -38,6 +52,8 @@ class Memory:
         self._removed: dict[Key, dict[str, TaskSession]] = {}
         self._jobs: dict[Key, ObservedJob] = {}
         self._ended_jobs: dict[str, ObservedJob] = {}
+        self._gone: dict[str, None] = {}
+        self._lost_jobs: dict[str, int] = {}
         self._policies: dict[str, SessionPolicy] = {}
         self._ending_namespaces: set[str] = set()
 
@@ -66,6 +82,9 @@ class Memory:
     def see_session(self, session: TaskSession) -> bool:
         """Take in a view of a session; False where a newer one is known."""
         key = key_of(session)
+        if session.metadata.uid in self._gone:
+            # An answer that was overtaken by the news of the deletion: a uid never comes back.
+            return False
         known = self._sessions.get(key)
         if known is not None:
             if _version(session.metadata.resource_version) <= _version(known.metadata.resource_version):
@@ -76,22 +95,21 @@ class Memory:
         return True
 
     def lose_session(self, session: TaskSession) -> bool:
-        """Take in that a session was deleted; `session` is the last view of it."""
+        """Take in that a session was deleted; False where that is known. `session` is one of the last views of it."""
         key = key_of(session)
+        if session.metadata.uid in self._gone:
+            return False
         known = self._sessions.get(key)
         if known is not None and known.metadata.uid == session.metadata.uid:
             del self._sessions[key]
             # The later of the two views knows more of what was granted.
-            newer = session if session.status.state is not State.PENDING else known
-            self._bury(key, newer)
-            return True
-        if known is None and key not in self._removed:
-            self._bury(key, session)
-            return True
-        return False
+            session = max(session, known, key=lambda view: _version(view.metadata.resource_version))
+        self._bury(key, session)
+        return True
 
     def _bury(self, key: Key, session: TaskSession) -> None:
         self._removed.setdefault(key, {})[session.metadata.uid] = session
+        _remember(self._gone, session.metadata.uid, None)
 
     # Jobs
 
@@ -111,6 +129,10 @@ class Memory:
         known = self._jobs.get(key)
         if known is not None and _version(job.resource_version) <= _version(known.resource_version):
             return False
+        if _version(job.resource_version) < self._lost_jobs.get(job.uid, 0):
+            # An answer that was overtaken by the news of the deletion. One of the same version may come: a Job whose
+            # label was taken off is told as deleted, and read.
+            return False
         self._jobs[key] = job
         return True
 
@@ -120,13 +142,17 @@ class Memory:
         known = self._jobs.get(key)
         if known is not None and known.uid == job.uid:
             del self._jobs[key]
-        if job.end is not None:
+        _remember(self._lost_jobs, job.uid, _version(job.resource_version))
+        session = self._sessions.get(self.session_key_of_job(job))
+        if job.end is not None and session is not None and not session.status.state.final:
             self._ended_jobs[job.uid] = replace(job, being_deleted=True)
 
     def forget_end(self, session: TaskSession) -> None:
         """Let go of a remembered Job's end: the session's own status holds it now."""
-        if session.status.job_ref is not None:
-            self._ended_jobs.pop(session.status.job_ref.uid, None)
+        key = key_of(session)
+        over = [uid for uid, job in self._ended_jobs.items() if self.session_key_of_job(job) == key]
+        for uid in over:
+            del self._ended_jobs[uid]
 
     def session_key_of_job(self, job: ObservedJob) -> Key:
         """Which session a Job belongs to, by its owner, its annotation, or its own name."""
