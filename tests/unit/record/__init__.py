@@ -1,0 +1,1 @@
+"""Tests of tasksession.record."""
