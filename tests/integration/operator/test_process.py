@@ -137,13 +137,13 @@ def test_idle_means_no_writes(world: World, tmp_path: Path) -> None:
     """With 100 finished and 20 active sessions, sixty seconds pass without one write, sweeps included."""
     process = world.operator(tmp_path, arguments=["--sweep-interval", "10"])
     with process:
-        tombstones = [f"done-{number}" for number in range(100)]
-        for name in tombstones:
-            world.request(name, ttl="29m", access={"roles": [{"kind": "ClusterRole", "name": "admin"}]})
+        finished = [f"done-{number}" for number in range(100)]
         active = [f"live-{number}" for number in range(20)]
-        for name in active:
+        for name in [*finished, *active]:
             world.request(name)
-        wait_states(world, {**dict.fromkeys(tombstones, "Denied"), **dict.fromkeys(active, "Active")})
+        wait_states(world, dict.fromkeys([*finished, *active], "Active"))
+        world.finish_pods("done-", count=100)
+        wait_states(world, {**dict.fromkeys(finished, "Completed"), **dict.fromkeys(active, "Active")})
         wait_for(lambda: _quiet(world), timeout=30, what="the last writes to be done")
         before = world.write_entries()
         _let_pass(60)

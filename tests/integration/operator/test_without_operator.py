@@ -105,7 +105,7 @@ def test_a_completed_job_keeps_rights_until_the_deadline_at_the_latest(world: Wo
     world.wait_nothing_left()
 
 
-@pytest.mark.parametrize("delete", [delete_job, delete_session])
+@pytest.mark.parametrize("delete", [delete_job, delete_session, delete_namespace])
 def test_an_operator_that_comes_back_after_a_deletion_converges(
     world: World, process: OperatorProcess, delete: Callable[[World], None]
 ) -> None:
@@ -114,6 +114,8 @@ def test_an_operator_that_comes_back_after_a_deletion_converges(
     delete(world)
     with process:
         world.wait_refused(name)
+        if delete is delete_namespace:
+            return
         if delete is delete_job:
             assert world.wait_state("triage", "Failed")["endReason"] == "JobDeleted"
         world.wait_nothing_left()

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from tasksession.engine.queue import NORMAL, Key, WorkQueue
 
 
