@@ -1,4 +1,4 @@
-"""The state machine finds mistakes: each broken `plan` here violates an invariant within some hundred schedules, mostly.
+"""The state machine finds mistakes: each broken `plan` here violates an invariant before long.
 
 A mutant changes what `plan` sees or decides, as a slip in the code would. A plan that ignores the deadline is not
 among them: timer and Job controller end such a session all the same, which is what they are for.
