@@ -9,6 +9,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 COVERAGE ?= 90
+# How many random lives `make schedules` tries.
+SCHEDULES ?= 1000
 # The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the image of its pods there.
 KEEP ?=
 CONTEXT ?=
@@ -54,7 +56,11 @@ contracts: setup ## Check which layer imports which
 
 .PHONY: unit
 unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
-	$(BIN)/python -m pytest tests/unit --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest tests/unit --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+
+.PHONY: schedules
+schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of them, and mistakes that have to be found
+	TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest --numprocesses auto tests/unit/lifecycle/test_state_machine.py tests/unit/lifecycle/test_broken_plans.py
 
 .PHONY: integration
 integration: binaries ## Tests against a real API server
@@ -65,7 +71,7 @@ e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: test
-test: check binaries ## All of check, and all tests
+test: check schedules binaries ## All of check, and all tests
 	$(BIN)/python -m pytest tests/integration tests/e2e
 
 .PHONY: demo
