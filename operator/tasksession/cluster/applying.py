@@ -17,6 +17,7 @@ from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import Conflict, Missing, Refused, Taken
 from tasksession.lifecycle import actions, manifests
+from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import Child, ObservedJob, Progress, Refusal, RefusalKind
 
 
@@ -110,7 +111,7 @@ class Applier:
 
     async def _stop(self, action: actions.StopJob, progress: Progress) -> Outcome:
         outcome = await self._patch_job(
-            action.namespace, action.name, action.uid, {"activeDeadlineSeconds": 1}, progress
+            action.namespace, action.name, action.uid, {"activeDeadlineSeconds": STOPPING_SECONDS}, progress
         )
         # A Job that is gone, or another one, needs no stopping.
         return replace(outcome, progress=replace(progress, stopped=True), stale=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from tasksession.cluster.clock import ServerClock
-from tasksession.cluster.errors import Unreachable, refusal
+from tasksession.cluster.errors import NotLeader, Unreachable, refusal
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -42,6 +42,8 @@ class Client:
         self._api = api
         self._timeout = request_timeout
         self.clock = ServerClock(monotonic=time.monotonic)
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
     @classmethod
     async def connect(cls, *, kubeconfig: Path | None, request_timeout: float = 10.0) -> Client:
@@ -74,8 +76,14 @@ class Client:
         content_type: str = JSON,
         accept: str = JSON,
         timeout: float | None = None,  # noqa: ASYNC109 - passed on to the HTTP client, which owns the time-out
+        gated: bool = True,
     ) -> Object:
-        """Send one request and decode the answer. Raises Refused and its kinds, or Unreachable."""
+        """Send one request and decode the answer. Raises Refused and its kinds, Unreachable, or NotLeader.
+
+        `gated` False is for the Lease itself, which has to be written before it is held.
+        """
+        if gated and method != "GET" and not self.may_write():
+            raise NotLeader(f"{method} {path}: this replica does not hold the Lease")
         headers = {"Accept": accept, "Content-Type": content_type}
         method_, url, headers_, data, _ = await self._api.param_serialize(
             method,

@@ -5,7 +5,8 @@
     │   ├── Conflict  a precondition (uid, resourceVersion) did not hold
     │   ├── Missing   the object, or its kind, does not exist
     │   └── Taken     an object of that name exists already
-    └── Unreachable   no answer: connection, TLS, time-out
+    ├── Unreachable   no answer: connection, TLS, time-out
+    └── NotLeader     not sent: this replica does not hold the Lease
 
 Raised by the client, handled by the engine's back-off and by the applying side.
 """
@@ -19,6 +20,10 @@ class ClusterError(Exception):
 
 class Unreachable(ClusterError):
     """No usable answer came; whether the request took effect is not known."""
+
+
+class NotLeader(ClusterError):
+    """The request was not sent, because another replica may be the one that writes."""
 
 
 class Refused(ClusterError):

@@ -7,6 +7,7 @@ own. Time is measured by the monotonic clock of the observer, as client-go does:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasksession.cluster import paths
-from tasksession.cluster.client import Client, Object
+from tasksession.cluster.client import MERGE_PATCH, Client, Object
 from tasksession.cluster.errors import ClusterError, Conflict, Missing, Taken
 
 _logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class LeaseGate:
         self._task: asyncio.Task[None] | None = None
         self._observed: tuple[str, float] | None = None
         self._lease: Object = {}
+        self._taken = False
 
     @property
     def held(self) -> bool:
@@ -58,6 +60,11 @@ class LeaseGate:
     def age(self) -> float | None:
         """Seconds since the last renewal, None for a standby."""
         return None if self._renewed is None else time.monotonic() - self._renewed
+
+    async def check(self) -> None:
+        """Make sure that the Lease can be read, or created. Raises Refused where that is not allowed."""
+        with contextlib.suppress(Missing):
+            await self._client.get(self._path)
 
     async def acquire(self) -> None:
         """Wait until the Lease is ours, then keep renewing it in the background."""
@@ -73,17 +80,20 @@ class LeaseGate:
             await asyncio.gather(self._task, return_exceptions=True)
         if not self.held:
             return
-        self._renewed = None
         spec = {**self._lease.get("spec", {}), "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
             await self._write(spec)
         except (ClusterError, TimeoutError) as error:
             _logger.warning("the Lease was not released", extra={"error": str(error)})
+        finally:
+            self._renewed = None
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._settings.retry)
-            if not await self._try() and not self.held:
+            renewed = await self._try()
+            if not renewed and (self._taken or not self.held):
+                self._renewed = None
                 _logger.error("the Lease is lost")
                 self._on_lost()
                 return
@@ -92,7 +102,7 @@ class LeaseGate:
         """Make one attempt; any error is a no."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._settings.renew_deadline / 2):
+            async with asyncio.timeout(self._patience()):
                 renewed = await self._acquire_or_renew()
         except (ClusterError, TimeoutError) as error:
             _logger.warning("the Lease was not renewed", extra={"error": str(error) or type(error).__name__})
@@ -101,6 +111,12 @@ class LeaseGate:
             # Counted from before the request: the write took effect at some time after this.
             self._renewed = started
         return renewed
+
+    def _patience(self) -> float:
+        """How long an attempt may take: a holder has to know of its loss before anybody else takes over."""
+        half = self._settings.renew_deadline / 2
+        age = self.age
+        return half if age is None else max(0.1, min(half, self._settings.renew_deadline - age))
 
     async def _acquire_or_renew(self) -> bool:
         now = self._stamp()
@@ -112,7 +128,8 @@ class LeaseGate:
         spec = self._lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         version = self._lease["metadata"]["resourceVersion"]
-        if holder and holder != mine and not self._expired(version, spec):
+        self._taken = bool(holder) and holder != mine
+        if self._taken and not self._expired(version, spec):
             return False
         transitions = int(spec.get("leaseTransitions") or 0) + (holder != mine)
         return await self._write(
@@ -147,7 +164,8 @@ class LeaseGate:
             },
         }
         try:
-            self._lease = await self._client.create(paths.collection("Lease", self._settings.namespace), body)
+            path = paths.collection("Lease", self._settings.namespace)
+            self._lease = await self._client.request("POST", path, body, gated=False)
         except Taken:
             return False
         return True
@@ -159,7 +177,7 @@ class LeaseGate:
             "spec": spec,
         }
         try:
-            self._lease = await self._client.merge_patch(self._path, body)
+            self._lease = await self._client.request("PATCH", self._path, body, content_type=MERGE_PATCH, gated=False)
         except (Conflict, Missing):
             return False
         return True

@@ -115,7 +115,11 @@ class Questions:
             },
         )
         rules = tuple(_rule(rule) for rule in (review.get("status") or {}).get("resourceRules") or ())
-        self._own_rules[namespace] = (time.monotonic(), rules)
+        now = time.monotonic()
+        self._own_rules = {
+            name: entry for name, entry in self._own_rules.items() if now - entry[0] < _OWN_RULES_SECONDS
+        }
+        self._own_rules[namespace] = (now, rules)
         return rules
 
 

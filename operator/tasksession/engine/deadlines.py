@@ -14,6 +14,10 @@ from collections.abc import Callable
 
 from tasksession.engine.queue import Key
 
+#: Moments closer than this, in seconds, are the same.
+_SAME_MOMENT = 0.005
+_SLACK = 64
+
 
 class Deadlines:
     """A heap of moments, in seconds of the monotonic clock, each with the key that is due then."""
@@ -31,12 +35,25 @@ class Deadlines:
 
     def arm(self, key: Key, moment: float) -> None:
         """Have the key called at `moment`, in place of any moment it had."""
-        if self._armed.get(key) == moment:
+        armed = self._armed.get(key)
+        # The server's time is known ever better, so that the same moment comes out a little different each time.
+        if armed is not None and abs(armed - moment) < _SAME_MOMENT:
             return
         self._armed[key] = moment
+        if len(self._heap) > 2 * len(self._armed) + _SLACK:
+            self._compact()
         heapq.heappush(self._heap, (moment, next(self._sequence), key))
         if self._heap[0][0] >= moment:
             self._changed.set()
+
+    def _compact(self) -> None:
+        """Drop the entries of moments that were moved or disarmed."""
+        self._heap = [entry for entry in self._heap if self._armed.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
+
+    def is_armed(self, key: Key) -> bool:
+        """Whether a key has a moment to come."""
+        return key in self._armed
 
     def disarm(self, key: Key) -> None:
         """Forget a key."""

@@ -30,6 +30,8 @@ class Guards:
         self._expected = tuple((_PLURAL_OF_KIND[kind], name) for kind, name in expected)
         self._seen: dict[tuple[str, str], dict[str, Any]] = {}
         self._listed = False
+        self.changes = 0
+        """How many events were taken in: a listing that one of them came into is not to be believed."""
 
     @staticmethod
     def concerns(plural: str) -> bool:
@@ -38,6 +40,7 @@ class Guards:
 
     def see(self, plural: str, item: dict[str, Any]) -> None:
         """Take in a policy or binding."""
+        self.changes += 1
         self._seen[plural, item["metadata"]["name"]] = {
             "uid": item["metadata"].get("uid"),
             "deleting": item["metadata"].get("deletionTimestamp") is not None,
@@ -46,6 +49,7 @@ class Guards:
 
     def lose(self, plural: str, item: dict[str, Any]) -> None:
         """Take in that a policy or binding was deleted."""
+        self.changes += 1
         key = (plural, item["metadata"]["name"])
         if key in self._seen and self._seen[key]["uid"] == item["metadata"].get("uid"):
             del self._seen[key]
@@ -65,7 +69,7 @@ class Guards:
 
     def _in_force(self, plural: str, name: str) -> bool:
         policy = self._seen.get((plural, name))
-        if policy is None or policy["spec"].get("failurePolicy", "Fail") != "Fail":
+        if policy is None or policy["deleting"] or policy["spec"].get("failurePolicy", "Fail") != "Fail":
             return False
         return any(
             self._binds(kind, binding["spec"], plural, name)

@@ -6,6 +6,7 @@ one name are told apart by uid, and an older view never replaces a newer one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -18,6 +19,8 @@ from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.engine.queue import NORMAL, Key
 from tasksession.lifecycle.observed import ObservedJob
+
+_logger = logging.getLogger(__name__)
 
 
 def key_of(session: TaskSession) -> Key:
@@ -122,6 +125,10 @@ class Memory:
         if job is not None and job.uid == reference.uid:
             return job
         return self._ended_jobs.get(reference.uid)
+
+    def jobs(self) -> Iterator[ObservedJob]:
+        """All Jobs of sessions that exist."""
+        return iter(list(self._jobs.values()))
 
     def see_job(self, job: ObservedJob) -> bool:
         """Take in a view of a Job; False where a newer one is known."""
@@ -231,3 +238,20 @@ class Memory:
         return (
             session for session in self.sessions() if session.spec.policy == name and not session.status.state.final
         )
+
+
+def readable(item: dict[str, Any]) -> TaskSession | None:
+    """Read a TaskSession; None, loudly, for one that does not fit the model: it is left alone and granted nothing."""
+    try:
+        return TaskSession.model_validate(item)
+    except ValidationError as error:
+        metadata = item.get("metadata") or {}
+        _logger.error(
+            "a TaskSession cannot be read",
+            extra={
+                "session": metadata.get("name"),
+                "namespace": metadata.get("namespace"),
+                "problems": [f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors()],
+            },
+        )
+        return None

@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
-from typing import Any
 
 from tasksession.api import names
-from tasksession.api.conditions import State
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, ConfigurationError
 from tasksession.cluster.errors import ClusterError, Missing, Refused
@@ -25,22 +22,20 @@ from tasksession.cluster.watching import Watch
 from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
-from tasksession.engine.memory import Memory, key_of
-from tasksession.engine.queue import NORMAL, Key, WorkQueue
+from tasksession.engine.health import Health
+from tasksession.engine.intake import Intake
+from tasksession.engine.memory import Memory
+from tasksession.engine.queue import Key, WorkQueue
 from tasksession.engine.reconciler import Reconciler, failure_fields
 from tasksession.engine.reviews import Reviewer
 from tasksession.engine.settings import Settings
-from tasksession.engine.sweep import Sweep, readable
-from tasksession.lifecycle.observed import ObservedJob
-from tasksession.observability.probes import ProbeServer
+from tasksession.engine.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
 
 _KINDS = ("tasksessions", "sessionpolicies", "sessionapprovals")
-#: A loop that did not turn for this long, in seconds, is blocked.
-_LOOP_LIMIT = 10.0
-#: A sweep that is this many intervals overdue is stuck.
-_SWEEP_LIMIT = 3
+#: Workers that take only what takes rights away: slow grants of some must not keep the rights of others alive.
+_URGENT_WORKERS = 4
 
 
 class StartupError(Exception):
@@ -57,13 +52,16 @@ class Operator:
         self._guards = Guards(EXPECTED_GUARDS)
         self._deadlines = Deadlines(self._due)
         self._stopping = asyncio.Event()
-        self._beat = time.monotonic()
-        self._swept: float | None = None
-        self._standby = settings.lease_namespace is not None
+        self._health = Health(
+            guards=self._guards,
+            sweep_interval=settings.sweep_interval,
+            standby=settings.lease_namespace is not None,
+        )
         self._watch: Watch | None = None
         self._lease: LeaseGate | None = None
         self._client: Client
         self._reconciler: Reconciler
+        self._intake: Intake
 
     def stop(self) -> None:
         """Ask the operator to finish what it is at and end; callable from a signal handler."""
@@ -71,7 +69,7 @@ class Operator:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises StartupError before any work was done."""
-        probes = self._probes()
+        probes = self._health.server(self._settings.probe_host, self._settings.probe_port)
         try:
             await probes.start()
         except OSError as error:
@@ -79,7 +77,7 @@ class Operator:
             raise StartupError(f"the probe address {address} cannot be used: {error.strerror or error}") from error
         address = f"{self._settings.probe_host}:{probes.port}"
         _logger.info("the probes are served", extra={"address": address})
-        background = [asyncio.create_task(self._heartbeat(), name="heartbeat")]
+        background = [asyncio.create_task(self._health.beat(), name="heartbeat")]
         try:
             try:
                 self._client = await Client.connect(
@@ -120,28 +118,41 @@ class Operator:
                 reviewer=reviewer,
                 operator_username=username,
             )
+            self._intake = Intake(
+                memory=self._memory,
+                guards=self._guards,
+                queue=self._queue,
+                reconciler=self._reconciler,
+                clock=self._client.clock,
+            )
             self._watch = Watch(
                 loop=asyncio.get_running_loop(),
-                callback=self._seen,
+                callback=self._intake.seen,
                 kubeconfig=self._settings.kubeconfig,
                 namespaces=self._settings.namespaces,
             )
             self._watch.start()
-            await self._first_sweep()
+            self._health.watch = self._watch
+            self._health.swept()
+            await self._first_look()
             workers = [
-                asyncio.create_task(self._worker(), name=f"worker-{number}") for number in range(self._settings.workers)
+                asyncio.create_task(self._worker(urgent_only=number < _URGENT_WORKERS), name=f"worker-{number}")
+                for number in range(self._settings.workers + _URGENT_WORKERS)
             ]
             background.append(asyncio.create_task(self._deadlines.run(), name="deadlines"))
             background.append(asyncio.create_task(self._sweep_regularly(), name="sweep"))
             _logger.info("the operator is ready", extra={"user": username})
-            await self._until_stopped(background)
-            await self._drain(workers)
+            try:
+                await self._until_stopped(background)
+            finally:
+                await self._drain(workers, background)
         finally:
+            # The Lease goes as soon as nothing writes any more: a standby waits for it.
+            if self._lease is not None:
+                await self._lease.release()
             await evaluator.close()
             if self._watch is not None:
                 await self._watch.stop()
-            if self._lease is not None:
-                await self._lease.release()
 
     # Start
 
@@ -181,7 +192,15 @@ class Operator:
             renew_deadline=settings.lease_renew_deadline,
             retry=settings.lease_retry,
         )
-        self._lease = LeaseGate(self._client, lease, on_lost=_leave_at_once)
+        gate = LeaseGate(self._client, lease, on_lost=_leave_at_once)
+        try:
+            await gate.check()
+        except Refused as error:
+            where = f"{settings.lease_namespace}/{settings.lease_name}"
+            raise StartupError(f"the Lease {where} cannot be used: {error.message}") from error
+        except ClusterError as error:
+            _logger.warning("the Lease could not be read yet", extra={"error": str(error)})
+        self._lease = self._health.lease = gate
         acquiring = asyncio.create_task(self._lease.acquire())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({acquiring, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,18 +210,20 @@ class Operator:
             await asyncio.gather(acquiring, return_exceptions=True)
             return False
         acquiring.result()
-        self._standby = False
+        self._client.may_write = lambda: gate.held
+        self._health.standby = False
         return True
 
-    async def _first_sweep(self) -> None:
+    async def _first_look(self) -> None:
+        """See what there is before any worker starts: endings must come before anything else."""
         while not self._stopping.is_set():
             try:
-                await self._sweep().run(first=True)
-            except ClusterError as error:
-                _logger.warning("the first sweep failed", extra={"error": str(error)})
+                await self._sweep().look()
+            except Exception:
+                _logger.exception("the first look at the cluster failed")
                 await asyncio.sleep(1.0)
             else:
-                self._swept = time.monotonic()
+                self._health.synced = True
                 return
 
     def _sweep(self) -> Sweep:
@@ -212,14 +233,15 @@ class Operator:
             guards=self._guards,
             queue=self._queue,
             reconciler=self._reconciler,
+            deadlines=self._deadlines,
             namespaces=self._settings.namespaces,
         )
 
     # Work
 
-    async def _worker(self) -> None:
+    async def _worker(self, *, urgent_only: bool) -> None:
         while True:
-            key, order = await self._queue.take()
+            key, order = await self._queue.take(urgent_only=urgent_only)
             try:
                 await self._reconciler.reconcile(key)
             except asyncio.CancelledError:
@@ -241,82 +263,18 @@ class Operator:
         )
 
     def _due(self, key: Key) -> None:
-        self._queue.add(key, self._memory.urgency(key, self._client.clock.now()))
-
-    def _seen(self, plural: str, kind: str | None, item: dict[str, Any]) -> None:
-        """Take in one event of the watch. Never raises: kopf would log and drop it, here the sweep comes after."""
-        if Guards.concerns(plural):
-            self._seen_guard(plural, kind, item)
-        elif plural == "tasksessions":
-            self._seen_session(kind, item)
-        elif plural == "jobs":
-            self._seen_job(kind, item)
-        elif plural == "namespaces":
-            if self._memory.see_namespace(item, deleted=kind == "DELETED"):
-                self._namespace_ends(item["metadata"]["name"])
-        elif plural == "sessionpolicies":
-            changed = self._memory.lose_policy(item) if kind == "DELETED" else self._memory.see_policy(item)
-            if changed:
-                self._policy_changed(item["metadata"]["name"])
-
-    def _seen_session(self, kind: str | None, item: dict[str, Any]) -> None:
-        session = readable(item)
-        if session is None:
-            return
-        changed = self._memory.lose_session(session) if kind == "DELETED" else self._memory.see_session(session)
-        if changed:
-            self._add(key_of(session))
-
-    def _seen_job(self, kind: str | None, item: dict[str, Any]) -> None:
-        job = ObservedJob.from_object(item)
-        if kind == "DELETED":
-            self._memory.lose_job(job)
-        elif not self._memory.see_job(job):
-            return
-        self._add(self._memory.session_key_of_job(job))
-
-    def _seen_guard(self, plural: str, kind: str | None, item: dict[str, Any]) -> None:
-        before = self._guards.missing()
-        if kind == "DELETED":
-            self._guards.lose(plural, item)
-        else:
-            self._guards.see(plural, item)
-        after = self._guards.missing()
-        if before and not after:
-            for session in self._memory.sessions():
-                if not session.status.state.final and session.status.state is not State.ACTIVE:
-                    self._queue.add(key_of(session))
-
-    def _namespace_ends(self, name: str) -> None:
-        for session in self._memory.sessions():
-            if session.metadata.namespace == name and session.status.state is State.ACTIVE:
-                self._add(key_of(session))
-
-    def _policy_changed(self, name: str) -> None:
-        for session in self._memory.sessions_of_policy(name):
-            if session.status.state is State.ACTIVE:
-                self._reconciler.recheck(session)
-            else:
-                self._queue.add(key_of(session))
-
-    def _add(self, key: Key) -> None:
-        now = self._client.clock.now() if self._client.clock.is_known else None
-        self._queue.add(key, self._memory.urgency(key, now) if now else NORMAL)
+        self._intake.due(key)
 
     async def _sweep_regularly(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.sweep_interval)
             try:
-                await self._sweep().run(first=False)
-            except ClusterError as error:
-                _logger.warning("a sweep failed", extra={"error": str(error)})
+                await self._sweep().run()
+            except Exception as error:
+                # What failed was logged with its cause; the probe tells when it goes on failing.
+                _logger.warning("a sweep failed", extra={"error": f"{type(error).__name__}: {error}"})
             else:
-                self._swept = time.monotonic()
-
-    async def _heartbeat(self) -> None:
-        while True:
-            self._beat = time.monotonic()
-            await asyncio.sleep(1.0)
+                self._health.swept()
+            await asyncio.sleep(self._settings.sweep_interval)
 
     # Stop
 
@@ -333,10 +291,13 @@ class Operator:
         finally:
             stopping.cancel()
 
-    async def _drain(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _drain(self, workers: list[asyncio.Task[None]], background: list[asyncio.Task[None]]) -> None:
         """Let sessions that workers are at come to rest, and take up no new ones."""
         _logger.info("stopping")
         self._queue.close()
+        for task in background:
+            if task.get_name() != "heartbeat":
+                task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout):
                 await asyncio.gather(*workers, return_exceptions=True)
@@ -344,47 +305,6 @@ class Operator:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-
-    # Probes
-
-    def _probes(self) -> ProbeServer:
-        return ProbeServer(
-            host=self._settings.probe_host,
-            port=self._settings.probe_port,
-            live={"loop": self._loop_turns, "watch": self._watch_runs, "sweep": self._sweep_is_recent},
-            ready={"lease": self._is_leader, "synced": self._is_synced, "guards": self._guards_in_force},
-        )
-
-    def _loop_turns(self) -> str | None:
-        lag = time.monotonic() - self._beat
-        return f"the event loop did not turn for {lag:.0f} s" if lag > _LOOP_LIMIT else None
-
-    def _watch_runs(self) -> str | None:
-        if self._watch is None or self._stopping.is_set():
-            return None
-        return "the watch has ended" if self._watch.failure is not None else None
-
-    def _sweep_is_recent(self) -> str | None:
-        if self._swept is None:
-            return None
-        late = time.monotonic() - self._swept
-        limit = self._settings.sweep_interval * _SWEEP_LIMIT + 60
-        return f"no sweep succeeded for {late:.0f} s" if late > limit else None
-
-    def _is_leader(self) -> str | None:
-        # A standby is ready to be one: taking it out of service would help nobody.
-        if self._lease is None or self._standby:
-            return None
-        return None if self._lease.held else "the Lease could not be renewed"
-
-    def _is_synced(self) -> str | None:
-        return None if self._standby or self._swept is not None else "the first look at the cluster is not done"
-
-    def _guards_in_force(self) -> str | None:
-        if self._standby or self._swept is None:
-            return None
-        missing = self._guards.missing()
-        return f"missing or weakened: {', '.join(missing[:5])}; nothing is granted" if missing else None
 
 
 def _leave_at_once() -> None:

@@ -37,6 +37,7 @@ class WorkQueue:
         self._sequence = itertools.count()
         self._closed = False
         self._waiters: deque[asyncio.Future[None]] = deque()
+        self._urgent_waiters: deque[asyncio.Future[None]] = deque()
         self._base, self._ceiling, self._urgent_ceiling = base, ceiling, urgent_ceiling
 
     def __len__(self) -> int:
@@ -57,7 +58,8 @@ class WorkQueue:
             return
         self._queued[key] = order
         heapq.heappush(self._heap, (order, next(self._sequence), key))
-        self._wake()
+        if not _wake(self._waiters) and order < NORMAL:
+            _wake(self._urgent_waiters)
 
     def add_later(self, key: Key, seconds: float, order: float = NORMAL) -> None:
         """Put a key in after a delay; a sooner delay replaces a later one."""
@@ -79,7 +81,8 @@ class WorkQueue:
         ceiling = self._urgent_ceiling if order < NORMAL else self._ceiling
         # Spread, so that what failed together does not come back together.
         delay: float = min(ceiling, self._base * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
-        delay = max(delay, at_least)
+        # A Retry-After is honoured up to a bound: what stands in front of an API server may ask for hours.
+        delay = max(delay, min(at_least, self._ceiling))
         self.add_later(key, delay, order)
         return delay
 
@@ -87,20 +90,25 @@ class WorkQueue:
         """Forget a key's failures."""
         self._failures.pop(key, None)
 
-    async def take(self) -> tuple[Key, float]:
-        """Wait for the next key and take it; `done` gives it back."""
+    async def take(self, *, urgent_only: bool = False) -> tuple[Key, float]:
+        """Wait for the next key and take it; `done` gives it back. `urgent_only`: wait for an urgent one."""
         while True:
             if self._closed:
                 raise asyncio.CancelledError
             while self._heap:
-                order, _, key = heapq.heappop(self._heap)
+                order, _, key = self._heap[0]
                 # An entry that was moved forward, or taken already, is left behind in the heap.
-                if self._queued.get(key) == order and key not in self._working:
+                current = self._queued.get(key) == order and key not in self._working
+                if current and urgent_only and order >= NORMAL:
+                    break
+                heapq.heappop(self._heap)
+                if current:
                     del self._queued[key]
                     self._working.add(key)
                     return key, order
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            waiters = self._urgent_waiters if urgent_only else self._waiters
+            waiters.append(waiter)
             await waiter
 
     def done(self, key: Key) -> None:
@@ -112,16 +120,19 @@ class WorkQueue:
     def close(self) -> None:
         """Give out nothing more: workers that come for the next key, or wait for one, are cancelled."""
         self._closed = True
-        for waiter in self._waiters:
+        for waiter in (*self._waiters, *self._urgent_waiters):
             waiter.cancel()
 
     def _arrive(self, key: Key, order: float) -> None:
         self._delayed.pop(key, None)
         self.add(key, order)
 
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+
+def _wake(waiters: deque[asyncio.Future[None]]) -> bool:
+    """Wake one that waits; False where none does."""
+    while waiters:
+        waiter = waiters.popleft()
+        if not waiter.done():
+            waiter.set_result(None)
+            return True
+    return False

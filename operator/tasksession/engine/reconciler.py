@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from tasksession.engine.queue import NORMAL, Key, WorkQueue
 from tasksession.engine.reviews import Reviewer
 from tasksession.lifecycle import actions
 from tasksession.lifecycle.decision import Decision
+from tasksession.lifecycle.ending import last_resort
 from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal, Review
 from tasksession.lifecycle.plan import plan
 from tasksession.lifecycle.status import reason_of
@@ -33,8 +35,19 @@ _logger = logging.getLogger(__name__)
 
 #: More steps than any life has; reaching it means that a decision does not lead to its own end.
 _STEP_LIMIT = 100
+#: How soon a re-check that had no answer is made again.
+_RECHECK_SECONDS = 30.0
 #: How many waiting sessions are woken when one of their policy ends.
 _WOKEN = 8
+
+
+_CREATIONS = (
+    actions.CreateJob,
+    actions.CreateTimer,
+    actions.CreateServiceAccount,
+    actions.CreateRole,
+    actions.CreateRoleBinding,
+)
 
 
 class Unsettled(Exception):
@@ -64,13 +77,14 @@ class Reconciler:
         self._reviewer = reviewer
         self._operator_username = operator_username
         self._progress: dict[str, Progress] = {}
-        self._recheck: set[str] = set()
+        self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def recheck(self, session: TaskSession) -> None:
-        """Have a live session's policy looked at again."""
-        self._recheck.add(session.metadata.uid)
+        """Have a session's policy looked at again; asking while a review is under way makes for another one."""
+        uid = session.metadata.uid
+        self._asked[uid] = self._asked.get(uid, 0) + 1
         self._queue.add(key_of(session))
 
     def report_missing(self, session: TaskSession, message: str) -> None:
@@ -84,8 +98,11 @@ class Reconciler:
     async def reconcile(self, key: Key) -> None:
         """Bring every session of a name to rest. Raises ClusterError where it has to be tried again."""
         for gone in self._memory.removed(key):
-            await self._drive(gone, removed=True)
-            _logger.info("session ended", extra=session_record(gone, removed=True))
+            if not gone.status.state.final:
+                if not await self._drive(gone, removed=True):
+                    return
+                record = session_record(gone, removed=True, ended_at=self._client.clock.now())
+                _logger.info("session ended", extra=record)
             self._forget(gone)
             self._memory.cleared(gone)
         session = self._memory.session(key)
@@ -98,26 +115,33 @@ class Reconciler:
         """Wait for what was started beside the sessions' own steps: Events."""
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    async def _drive(self, session: TaskSession, *, removed: bool) -> None:
+    async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
+        """Take a session as far as it goes; False where it gave way to others and comes back."""
         uid = session.metadata.uid
         state = _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
         try:
             for _ in range(_STEP_LIMIT):
+                self._arm_deadline(state.session)
                 decision = plan(state.session, await self._observe(state, removed=removed), self._client.clock.now())
                 if decision.needs_review:
-                    state.review = await self._review(state.session)
+                    await self._review(state)
                 elif decision.actions:
-                    await self._apply(state, decision)
+                    went_through = await self._apply(state, decision)
                     if self._gives_way(decision, state):
-                        return
+                        return False
+                    if decision.rests and went_through:
+                        self._rest(state.session, decision)
+                        return True
                 else:
                     self._rest(state.session, decision)
-                    return
-                if state.session.metadata.deletion_timestamp is None and self._superseded(state, removed=removed):
-                    return
+                    return True
+                if self._superseded(state, removed=removed):
+                    return True
             raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
         except BaseException:
-            self._progress[uid] = state.progress
+            if removed or state.session.status.state is State.ACTIVE:
+                # What is gone stays gone; what was made for a grant is found again by name, or is another's by then.
+                self._progress[uid] = state.progress
             raise
         finally:
             self._reviewer.settle(uid)
@@ -126,77 +150,115 @@ class Reconciler:
         session = state.session
         uid = session.metadata.uid
         job = self._memory.job_of(session)
-        if job is None and session.status.state is State.ACTIVE and not removed:
-            # A Job whose label was taken off reaches a watch as deleted: it is read before that is believed.
-            job = await self._read_job(session)
+        if not removed and self._is_doubtful(session, job):
+            job = await self._read_job(session, job)
         return Observed(
             operator_username=self._operator_username,
             job=job,
             review=state.review,
             removed=removed,
             namespace_ends=self._memory.namespace_ends(session.metadata.namespace),
-            recheck_due=uid in self._recheck,
+            recheck_due=uid in self._asked,
             guards_missing=self._guards.missing(),
             identity_missing=self._identity_missing.get(uid),
             refusal=state.refusal,
             progress=state.progress,
         )
 
-    async def _read_job(self, session: TaskSession) -> ObservedJob | None:
+    @staticmethod
+    def _is_doubtful(session: TaskSession, job: ObservedJob | None) -> bool:
+        """Whether the watch's word on a Job is not enough for what would follow from it.
+
+        A Job whose label was taken off reaches a watch as deleted, and a deletion in a gap of the watch is never told.
+        """
+        if session.status.state is State.ACTIVE:
+            return job is None
+        return job is not None and job.owner_uid != session.metadata.uid and not session.status.state.final
+
+    async def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
         reference = session.status.job_ref
-        if reference is None:
-            return None
+        name = reference.name if reference else session.metadata.name
         try:
-            found = await self._client.get(paths.one("Job", session.metadata.namespace, reference.name))
+            found = await self._client.get(paths.one("Job", session.metadata.namespace, name))
         except Missing:
+            if known is not None:
+                self._memory.lose_job(known)
             return None
         job = ObservedJob.from_object(found)
         self._memory.see_job(job)
-        return job if job.uid == reference.uid else None
+        return job if reference is None or job.uid == reference.uid else None
 
-    async def _review(self, session: TaskSession) -> Review:
-        live = session.status.state is State.ACTIVE
-        review = await self._reviewer.review(session, live=live)
-        if live and review.failed is None:
-            self._recheck.discard(session.metadata.uid)
-        return review
+    async def _review(self, state: _Attempt) -> None:
+        """Have the session reviewed; what was asked before is answered only by a review that lets it go on."""
+        uid = state.session.metadata.uid
+        asked = self._asked.get(uid)
+        live = state.session.status.state is State.ACTIVE
+        review = await self._reviewer.review(state.session, live=live)
+        state.review = review
+        if review.goes_on and self._asked.get(uid) == asked:
+            self._asked.pop(uid, None)
 
-    async def _apply(self, state: _Attempt, decision: Decision) -> None:
-        state.refusal = None
+    async def _apply(self, state: _Attempt, decision: Decision) -> bool:
+        """Carry out a decision's actions in order; False where one was refused or no longer meets what it was for."""
+        if any(isinstance(action, _CREATIONS) for action in decision.actions):
+            state.refusal = None
+        if all(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
+            await self._take_rights(state, decision)
+            return True
         for action in decision.actions:
             outcome = await self._applier.apply(action, state.progress)
             state.progress = outcome.progress
             if outcome.job is not None:
                 self._memory.see_job(outcome.job)
             if outcome.session is not None:
-                self._written(state, action, outcome.session)
+                self._memory.see_session(outcome.session)
+                self._follow(state, outcome.session)
+                if isinstance(action, actions.WriteStatus) and action.announcement is not None:
+                    self._announce(outcome.session, action.announcement)
+            if isinstance(action, actions.DeleteSession):
+                self._memory.lose_session(state.session)
             if outcome.refusal is not None:
                 state.refusal = outcome.refusal
-                return
+                return False
             if outcome.stale:
                 await self._refresh(state)
-                return
-        if any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
-            state.progress = replace(state.progress, role_bindings_gone=True)
+                return False
+        return True
 
-    def _written(self, state: _Attempt, action: actions.Action, session: TaskSession) -> None:
-        before = state.session.status.state
+    async def _take_rights(self, state: _Attempt, decision: Decision) -> None:
+        """Delete all RoleBindings side by side: one that cannot be deleted must not protect the others.
+
+        Where one stays, the timer goes all the same: it takes the identity that the RoleBinding names.
+        """
+        progress = state.progress
+        done = await asyncio.gather(
+            *(self._applier.apply(action, progress) for action in decision.actions), return_exceptions=True
+        )
+        failed = [error for error in done if isinstance(error, BaseException)]
+        if not failed:
+            state.progress = replace(progress, role_bindings_gone=True)
+            return
+        resort = last_resort(state.session)
+        if resort is not None and not progress.timer_gone:
+            state.progress = (await self._applier.apply(resort, progress)).progress
+        raise failed[0]
+
+    def _announce(self, session: TaskSession, announcement: actions.Announcement) -> None:
+        task = asyncio.create_task(events.post(self._client, session, announcement))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _follow(self, state: _Attempt, session: TaskSession) -> None:
+        """Go on with a newer view of the session, and tell what has become of it, whoever's write that was."""
+        before, after = state.session.status.state, session.status.state
         state.session = session
-        self._memory.see_session(session)
-        if isinstance(action, actions.WriteStatus) and action.announcement is not None:
-            task = asyncio.create_task(events.post(self._client, session, action.announcement))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
-        after = session.status.state
         if after is State.ACTIVE and before is not State.ACTIVE:
-            _logger.info(
-                "session granted",
-                extra={
-                    "session": session.metadata.name,
-                    "namespace": session.metadata.namespace,
-                    "service_account": session.status.service_account_name,
-                },
-            )
+            fields = {
+                "session": session.metadata.name,
+                "namespace": session.metadata.namespace,
+                "service_account": session.status.service_account_name,
+            }
+            _logger.info("session granted", extra=fields)
         if after.final and not before.final:
             _logger.info("session ended", extra=session_record(session, removed=False))
             self._forget(session)
@@ -216,7 +278,7 @@ class Reconciler:
         if session.metadata.uid != metadata.uid:
             self._memory.lose_session(state.session)
             return
-        state.session = session
+        self._follow(state, session)
         try:
             job = await self._client.get(paths.one("Job", metadata.namespace, metadata.name))
         except Missing:
@@ -236,8 +298,15 @@ class Reconciler:
             self._queue.add(key, 0.0)
             return True
         if int(known.metadata.resource_version or 0) > int(state.session.metadata.resource_version or 0):
-            state.session = known
+            self._follow(state, known)
         return False
+
+    def _arm_deadline(self, session: TaskSession) -> None:
+        """Have the deadline called whatever becomes of this attempt."""
+        if session.status.state is State.ACTIVE and session.status.deadline is not None:
+            moment = self._client.clock.monotonic_at(session.status.deadline)
+            if moment > time.monotonic():
+                self._deadlines.arm(key_of(session), moment)
 
     def _gives_way(self, decision: Decision, state: _Attempt) -> bool:
         """After rights are gone, let every other session's rights go before this one's remaining writes."""
@@ -255,15 +324,16 @@ class Reconciler:
             self._deadlines.disarm(key)
         else:
             self._deadlines.arm(key, self._client.clock.monotonic_at(decision.look_again))
-        if session.metadata.uid in self._recheck and session.status.state is State.ACTIVE:
+        live = session.status.state is State.ACTIVE and session.metadata.deletion_timestamp is None
+        if live and session.metadata.uid in self._asked:
             # The policy's answers could not be had; the rights stay until they can, or until the deadline.
-            self._queue.retry(key, at_least=1.0)
+            self._queue.add_later(key, _RECHECK_SECONDS)
 
     def _forget(self, session: TaskSession) -> None:
         uid = session.metadata.uid
         self._memory.forget_end(session)
         self._progress.pop(uid, None)
-        self._recheck.discard(uid)
+        self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
     def _wake_waiting(self, policy: str) -> None:

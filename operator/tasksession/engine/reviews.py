@@ -1,7 +1,8 @@
 """Gathers the answers that policy needs about one session and has policy judge them.
 
 The reconciler asks for a review before a grant, and for live sessions when a policy changed or a sweep came round.
-Every answer is fresh, or the review says that it failed: a missing answer is never a yes, and never an end either.
+Every answer is fresh, or the review says that it failed: a missing answer is never a yes, and never an end either. No
+answer at all, or one that says to come back later, is raised, for the queue to try again.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.cluster.client import Object
 from tasksession.cluster.clock import ServerClock
-from tasksession.cluster.errors import ClusterError, Refused
+from tasksession.cluster.errors import Refused
 from tasksession.cluster.questions import Questions
 from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.lifecycle.observed import Review
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
 from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact, RoleFact
+
+_TOO_MANY_REQUESTS = 429
+_SERVER_FAULT = 500
 
 
 class Reviewer:
@@ -55,8 +59,11 @@ class Reviewer:
         try:
             return await self._judged(session, live=live)
         except Refused as error:
-            return Review(failed=f"The API server refused a look-up that policy needs: {error.message}")
-        except (ClusterError, LookupError, ValidationError, TimeoutError) as error:
+            if error.status == _TOO_MANY_REQUESTS:
+                raise
+            said = error.message if error.status < _SERVER_FAULT else f"{error.status} {error.reason}"
+            return Review(failed=f"The API server refused a look-up that policy needs: {said}")
+        except (LookupError, ValidationError) as error:
             return Review(failed=f"A look-up that policy needs had no usable answer ({type(error).__name__}).")
 
     async def _judged(self, session: TaskSession, *, live: bool) -> Review:

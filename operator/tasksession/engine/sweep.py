@@ -1,7 +1,8 @@
 """Looks at everything afresh every few minutes: what the watch missed, rights without a living session, identities
 that are gone, policies that changed.
 
-The operator runs it at start, before any worker, and then at an interval. It deletes only what it has confirmed by
+The operator has it look at sessions and Jobs before any worker starts, and then runs it in full, at once and at an
+interval. It deletes only what it has confirmed by
 a fresh read, and only by name and uid.
 """
 
@@ -10,18 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import ValidationError
 
 from tasksession.api import names
 from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
-from tasksession.cluster.errors import Conflict, Missing
+from tasksession.cluster.errors import ClusterError, Conflict, Missing
+from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
-from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.memory import Memory, key_of, readable
 from tasksession.engine.queue import WorkQueue
 from tasksession.engine.reconciler import Reconciler
 from tasksession.lifecycle.observed import ObservedJob
@@ -62,6 +61,7 @@ class Sweep:
         guards: Guards,
         queue: WorkQueue,
         reconciler: Reconciler,
+        deadlines: Deadlines,
         namespaces: Collection[str],
     ) -> None:
         self._client = client
@@ -69,26 +69,50 @@ class Sweep:
         self._guards = guards
         self._queue = queue
         self._reconciler = reconciler
+        self._deadlines = deadlines
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
 
-    async def run(self, *, first: bool) -> None:
-        """Look at everything once. Raises ClusterError where a listing failed; what was seen until then is kept."""
-        await self._list_guards()
-        await self._list_policies()
-        await self._list_namespaces()
+    async def look(self) -> None:
+        """See which sessions and Jobs there are, and queue what is to be done. Raises ClusterError where that failed.
+
+        Everything else can be asked again for each session; without this nothing could be ended.
+        """
         await self._list_jobs()
         await self._list_sessions()
+        try:
+            await self._list_guards()
+        except ClusterError as error:
+            _logger.warning("the guards could not be listed", extra={"error": str(error)})
+        now = self._client.clock.now()
+        for session in self._memory.sessions():
+            key = key_of(session)
+            removable = session.spec.ttl_seconds_after_finished is not None and not self._deadlines.is_armed(key)
+            if removable or not session.status.state.final:
+                self._queue.add(key, self._memory.urgency(key, now))
+
+    async def run(self) -> None:
+        """Look at everything once: what fails is left for the next time, loudly, and stops nothing else."""
+        failures: list[Exception] = []
+        for part in (self.look, self._list_policies, self._list_namespaces, self._check_children):
+            try:
+                await part()
+            except Exception as error:
+                _logger.exception("a part of the sweep failed", extra={"part": part.__name__.strip("_")})
+                failures.append(error)
+        for session in self._memory.sessions():
+            if session.status.state is State.ACTIVE:
+                self._reconciler.recheck(session)
+        if failures:
+            raise failures[0]
+
+    async def _check_children(self) -> None:
         active = [session for session in self._memory.sessions() if session.status.state is State.ACTIVE]
         children = await self._list_children()
-        await self._end_orphans(children)
+        failures = [error for error in [await self._end_orphans(children)] if error is not None]
         for session in active:
             await self._check_identity(session, children)
-        for session in self._memory.sessions():
-            if session.status.state is State.ACTIVE and not first:
-                self._reconciler.recheck(session)
-            elif not session.status.state.final or session.spec.ttl_seconds_after_finished is not None:
-                key = key_of(session)
-                self._queue.add(key, self._memory.urgency(key, self._client.clock.now()))
+        if failures:
+            raise failures[0]
 
     async def _list(self, kind: str, *, selector: str | None = None, metadata: bool = False) -> AsyncIterator[Object]:
         for namespace in self._namespaces:
@@ -97,12 +121,16 @@ class Sweep:
                 yield item
 
     async def _list_guards(self) -> None:
-        found = []
-        for kind in _GUARD_KINDS:
-            path = paths.collection(kind)
-            async for item in self._client.list(path, label_selector=_GUARD_SELECTOR):
-                found.append((paths.plural(kind), item))  # noqa: PERF401 - asynchronous comprehensions hide the await
-        self._guards.replace(found)
+        while True:
+            changes = self._guards.changes
+            found = []
+            for kind in _GUARD_KINDS:
+                path = paths.collection(kind)
+                async for item in self._client.list(path, label_selector=_GUARD_SELECTOR):
+                    found.append((paths.plural(kind), item))  # noqa: PERF401 - a comprehension hides the await
+            if self._guards.changes == changes:
+                self._guards.replace(found)
+                return
 
     async def _list_policies(self) -> None:
         seen = set()
@@ -119,9 +147,23 @@ class Sweep:
             self._memory.see_namespace(item, deleted=False)
 
     async def _list_jobs(self) -> None:
-        # Jobs that vanished unseen are noticed per session: a live one whose Job is not known has it read.
+        known = {job.uid: job for job in self._memory.jobs()}
         async for item in self._list("Job", selector=f"{names.MANAGED_LABEL}=true"):
+            known.pop(item["metadata"]["uid"], None)
             self._memory.see_job(ObservedJob.from_object(item))
+        for job in known.values():
+            await self._read_again(job)
+
+    async def _read_again(self, job: ObservedJob) -> None:
+        """Read a known Job that a listing did not show: it is gone, or its label is, or it is newer than that."""
+        try:
+            found = await self._client.get(paths.one("Job", job.namespace, job.name))
+        except Missing:
+            self._memory.lose_job(job)
+            return
+        if found["metadata"]["uid"] != job.uid:
+            self._memory.lose_job(job)
+        self._memory.see_job(ObservedJob.from_object(found))
 
     async def _list_sessions(self) -> None:
         known = {session.metadata.uid: session for session in self._memory.sessions()}
@@ -146,28 +188,39 @@ class Sweep:
                     children.uids[kind, metadata["namespace"], metadata["name"]] = metadata["uid"]
         return children
 
-    async def _end_orphans(self, children: _Children) -> None:
-        """Delete children whose session is gone, over, or has another identity.
+    async def _end_orphans(self, children: _Children) -> ClusterError | None:
+        """Delete children whose session is gone, over, or has another identity; one that stays keeps no other.
 
         ServiceAccounts and Roles are garbage collection's; one that it left is reported, for a person to look at.
         """
         living = self._living_identities()
+        failure: ClusterError | None = None
         for (kind, namespace, name), uid in children.uids.items():
             identity = names.identity_of_binding(name)
             if identity is None or (namespace, identity.uid) in living.get(identity.name, ()):
                 continue
             if (namespace, identity.uid) in living.get("", ()):
                 continue
-            if await self._has_living_session(kind, namespace, name):
-                continue
-            if kind not in _DELETABLE_KINDS:
-                _logger.warning("an orphan is left", extra={"kind": kind, "namespace": namespace, "object": name})
-                continue
-            _logger.warning("an orphan is deleted", extra={"kind": kind, "namespace": namespace, "object": name})
             try:
-                await self._client.delete(paths.one(kind, namespace, name), uid=uid)
-            except (Missing, Conflict):
-                continue
+                await self._end_orphan(kind, namespace, name, uid)
+            except ClusterError as error:
+                fields = {"kind": kind, "namespace": namespace, "object": name, "error": str(error)}
+                _logger.warning("an orphan could not be ended", extra=fields)
+                failure = failure or error
+        return failure
+
+    async def _end_orphan(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        if await self._has_living_session(kind, namespace, name):
+            return
+        fields = {"kind": kind, "namespace": namespace, "object": name}
+        if kind not in _DELETABLE_KINDS:
+            _logger.warning("an orphan is left", extra=fields)
+            return
+        _logger.warning("an orphan is deleted", extra=fields)
+        try:
+            await self._client.delete(paths.one(kind, namespace, name), uid=uid)
+        except (Missing, Conflict):
+            return
 
     def _living_identities(self) -> dict[str, set[tuple[str, str]]]:
         """Identities that may exist, by name; under the empty name, the Jobs of sessions that are being granted."""
@@ -235,20 +288,3 @@ class Sweep:
         except Missing:
             return True
         return bool(found["metadata"]["uid"] != uid)
-
-
-def readable(item: dict[str, Any]) -> TaskSession | None:
-    """Read a TaskSession; None, loudly, for one that does not fit the model: it is left alone and granted nothing."""
-    try:
-        return TaskSession.model_validate(item)
-    except ValidationError as error:
-        metadata = item.get("metadata") or {}
-        _logger.error(
-            "a TaskSession cannot be read",
-            extra={
-                "session": metadata.get("name"),
-                "namespace": metadata.get("namespace"),
-                "problems": [f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in error.errors()],
-            },
-        )
-        return None

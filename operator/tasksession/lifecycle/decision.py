@@ -15,13 +15,15 @@ class Decision:
 
     `actions` are to be carried out in order; after them the engine asks again, with what they achieved, until a
     decision has none. `needs_review`: the policy's answers are needed before anything can be decided.
-    `look_again`: when to ask again if nothing happens meanwhile, in server time; None for never. `urgent`: the actions
+    `look_again`: when to ask again if nothing happens meanwhile, in server time; None for never. `rests`: once
+    the actions are done there is nothing to ask before `look_again`. `urgent`: the actions
     take rights away and go before every other session's other work.
     """
 
     actions: tuple[Action, ...] = ()
     needs_review: bool = False
     look_again: datetime | None = None
+    rests: bool = False
     urgent: bool = False
 
 

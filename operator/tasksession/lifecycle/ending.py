@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from tasksession.api import names
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
+from tasksession.lifecycle import manifests
 from tasksession.lifecycle.actions import (
     Action,
     Announcement,
@@ -42,7 +43,7 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     """Find the first reason for which a live session has to end now, None while there is none."""
     job = session_job(session, observed)
     if job is not None and job.end is not None:
-        ours = _reason_to_stop(session, observed) if _was_stopped(session, job) else None
+        ours = _reason_to_stop(session, observed) if was_stopped(session, job) else None
         return ours or _ending_of_job(job.end, session.status.deadline)
     if observed.namespace_ends:
         return Ending(State.FAILED, Reason.JOB_DELETED, "The namespace is being deleted, and the Job with it.")
@@ -67,9 +68,9 @@ def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
     return _ending_of_review(observed)
 
 
-def _was_stopped(session: TaskSession, job: ObservedJob) -> bool:
+def was_stopped(session: TaskSession, job: ObservedJob) -> bool:
     """Whether a Job ended because an earlier step stopped it: its end is then our doing, and no reason of its own."""
-    authored = ((session.spec.task.job_template or {}).get("spec") or {}).get("activeDeadlineSeconds")
+    authored = manifests.authored_deadline(session)
     by_deadline = job.end is not None and job.end.reason == "DeadlineExceeded"
     return by_deadline and job.active_deadline_seconds == STOPPING_SECONDS and authored != STOPPING_SECONDS
 
@@ -112,6 +113,9 @@ def end(session: TaskSession, observed: Observed, ending: Ending, now: datetime)
     actions: list[Action] = []
     job = session_job(session, observed)
     stopping = ending.state is State.REVOKED or ending.reason is Reason.IDENTITY_REMOVED
+    if ending.reason is Reason.DEADLINE_REACHED:
+        # The Job's own deadline is ours, unless its author set one that counts from a later start.
+        stopping = manifests.authored_deadline(session) is not None
     if stopping and job is not None and job.end is None and not observed.progress.stopped:
         # A Job that its own deadline ends needs no help; one whose rights were taken early is stopped.
         actions.append(StopJob(namespace=job.namespace, name=job.name, uid=job.uid))
@@ -140,6 +144,14 @@ def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, n
         if removal.actions:
             return removal
     return Decision(actions=(write(session, ending, now),))
+
+
+def last_resort(session: TaskSession) -> DeleteTimer | None:
+    """What to delete where a RoleBinding cannot be: the timer, and through it the identity that is bound."""
+    name = session.status.service_account_name
+    if name is None:
+        return None
+    return DeleteTimer(namespace=session.metadata.namespace, name=name, uid=session.status.timer_uid)
 
 
 def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
@@ -176,7 +188,5 @@ def _removal(session: TaskSession, observed: Observed) -> Decision:
         )
         if bindings:
             return Decision(actions=bindings, urgent=True)
-    name = session.status.service_account_name
-    if name and not observed.progress.timer_gone:
-        return Decision(actions=(DeleteTimer(namespace=namespace, name=name, uid=session.status.timer_uid),))
-    return NOTHING
+    timer = last_resort(session)
+    return Decision(actions=(timer,)) if timer is not None and not observed.progress.timer_gone else NOTHING

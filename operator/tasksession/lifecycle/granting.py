@@ -171,7 +171,7 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
         return Decision(look_again=deadline)
     if not job.suspended and job.service_account == identity:
         return Decision(look_again=deadline)
-    seconds = None if _authored_deadline(session) else manifests.seconds_until(deadline, now)
+    seconds = None if manifests.authored_deadline(session) else manifests.seconds_until(deadline, now)
     action = ReleaseJob(
         namespace=job.namespace,
         name=job.name,
@@ -182,17 +182,11 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
     return Decision(actions=(action,), look_again=deadline)
 
 
-def _authored_deadline(session: TaskSession) -> int | None:
-    template = session.spec.task.job_template or {}
-    value = (template.get("spec") or {}).get("activeDeadlineSeconds")
-    return value if isinstance(value, int) else None
-
-
 def _job_problem(session: TaskSession, deadline: datetime, now: datetime) -> str | None:
     problem = manifests.job_problem(session)
     if problem:
         return problem
-    authored = _authored_deadline(session)
+    authored = manifests.authored_deadline(session)
     left = manifests.seconds_until(deadline, now)
     if authored is not None and authored > left:
         return (

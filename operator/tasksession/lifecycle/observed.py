@@ -116,6 +116,15 @@ class Review:
     recheck: Recheck | None = None
     failed: str | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether this answers, with a yes, what was asked: the session may be granted, or may live on."""
+        if self.failed is not None:
+            return False
+        if self.recheck is not None:
+            return self.recheck.reason is None
+        return self.verdict is not None and self.verdict.allowed
+
 
 @dataclass(frozen=True, slots=True)
 class Child:

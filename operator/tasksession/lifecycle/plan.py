@@ -11,7 +11,7 @@ from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.actions import DeleteSession
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.ending import end, reason_to_end, remove_leftovers
+from tasksession.lifecycle.ending import end, reason_to_end, remove_leftovers, session_job, was_stopped
 from tasksession.lifecycle.granting import grant, release
 from tasksession.lifecycle.observed import Observed
 from tasksession.lifecycle.status import FINAL_STATES
@@ -37,6 +37,11 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
         if observed.namespace_ends:
             return NOTHING
         return grant(session, observed, now)
+    job = session_job(session, observed)
+    told = session.spec.revoked or observed.identity_missing or observed.review is not None
+    if job is not None and was_stopped(session, job) and not told:
+        # The Job ended because an earlier attempt stopped it: why, only policy can tell again.
+        return Decision(needs_review=True, look_again=session.status.deadline)
     ending = reason_to_end(session, observed, now)
     if ending is not None:
         return end(session, observed, ending, now)

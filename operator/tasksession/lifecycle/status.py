@@ -27,12 +27,17 @@ FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.EXPIRED, State.RE
 _MESSAGE_LIMIT = 4096
 
 
+def shown(message: str) -> str:
+    """Cut a message to what a condition may hold."""
+    return message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
+
+
 def conditions(
     session: TaskSession, *, state: State, reason: Reason, message: str, now: datetime
 ) -> tuple[Condition, ...]:
     """Build the four conditions of a state; one whose status stays as it was keeps its transition time."""
     before = {condition.type: condition for condition in session.status.conditions}
-    text = message if len(message) <= _MESSAGE_LIMIT else message[: _MESSAGE_LIMIT - 1] + "…"
+    text = shown(message)
     result = []
     for kind, status in zip(("Ready", "Stalled", "Reconciling", "Granted"), _TABLE[state], strict=True):
         old = before.get(kind)

@@ -45,7 +45,8 @@ def wait(
         ending = Ending(State.DENIED, reason, f"Waited until {until:%Y-%m-%dT%H:%M:%SZ}. {message}")
         return finish_ungranted(session, observed, ending, now)
     look_again = min(until, now + min(_LATEST, max(_SOONEST, (now - created) / 2)))
-    if status.reason_of(session.status) == reason and status.message_of(session.status) == message:
+    same_reason = status.reason_of(session.status) == reason
+    if same_reason and status.message_of(session.status) == status.shown(message):
         return Decision(look_again=look_again)
     metadata = session.metadata
     write = WriteStatus(
@@ -61,9 +62,10 @@ def wait(
             deadline=deadline,
             now=now,
         ),
-        announcement=Announcement(warning=True, reason=reason.value, message=message),
+        # One Event for each thing that is waited for, however its details change.
+        announcement=None if same_reason else Announcement(warning=True, reason=reason.value, message=message),
     )
-    return Decision(actions=(write,), look_again=look_again)
+    return Decision(actions=(write,), look_again=look_again, rests=True)
 
 
 def _waits_for_approval(session: TaskSession, reason: Reason) -> bool:

@@ -16,6 +16,13 @@ LogFormat = Literal["json", "console"]
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def _word(value: object) -> str:
+    """Write a value as one word: text that others chose must not be able to look like further fields or lines."""
+    text = str(value)
+    plain = text.isprintable() and not any(character in text for character in ' "=')
+    return text if plain and text else json.dumps(text)
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
@@ -43,7 +50,7 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Render a record."""
         time = datetime.fromtimestamp(record.created, tz=UTC).strftime("%H:%M:%S.%f")[:-3]
-        fields = " ".join(f"{key}={value}" for key, value in _fields(record).items())
+        fields = " ".join(f"{key}={_word(value)}" for key, value in _fields(record).items())
         line = f"{time} {record.levelname:<7} {record.getMessage()} {fields}".rstrip()
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"

@@ -5,13 +5,17 @@ The engine logs it. It holds names, uids, times and hashes; never a token, and n
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from tasksession.api.session import TaskSession
 
 
-def session_record(session: TaskSession, *, removed: bool) -> dict[str, Any]:
-    """Build the fields of a session's end; `removed`: the TaskSession itself was deleted, which ended it."""
+def session_record(session: TaskSession, *, removed: bool, ended_at: datetime | None = None) -> dict[str, Any]:
+    """Build the fields of a session's end.
+
+    `removed`: the TaskSession itself was deleted, which ended it, at `ended_at`.
+    """
     status, metadata, spec = session.status, session.metadata, session.spec
     requester = spec.requester
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
@@ -40,7 +44,7 @@ def session_record(session: TaskSession, *, removed: bool) -> dict[str, Any]:
         "created_at": _text(metadata.creation_timestamp),
         "granted_at": _text(status.granted_at),
         "deadline": _text(status.deadline),
-        "ended_at": _text(status.ended_at),
+        "ended_at": _text(status.ended_at or ended_at),
         "state": "Removed" if removed and not status.state.final else status.state.value,
         "end_reason": "SessionDeleted" if removed and not status.end_reason else status.end_reason,
         "end_message": ready.message if ready and status.state.final else None,

@@ -148,10 +148,6 @@ class World:
         """Read the Ready condition."""
         return next(c for c in self.status(name)["conditions"] if c["type"] == "Ready")
 
-    def ready_or_none(self, name: str) -> Object | None:
-        """Read the Ready condition; None before the operator's first look."""
-        return next((c for c in self.status(name)["conditions"] if c["type"] == "Ready"), None)
-
     def wait_state(self, name: str, *states: str, timeout: float = 20) -> Object:
         """Wait until a session is in one of these states; returns its status."""
 

@@ -47,7 +47,7 @@ def test_every_log_message_exists() -> None:
 
 def test_every_probe_is_listed() -> None:
     """The table of probes has the checks that the operator serves."""
-    code = (ROOT / "operator" / "tasksession" / "engine" / "operator.py").read_text()
+    code = (ROOT / "operator" / "tasksession" / "engine" / "health.py").read_text()
     served = re.findall(r'"(\w+)": self\._', code)
     assert [cells[0].strip("`") for cells in rows(PAGE, "Probes")] == served
     assert "/livez" in prose(PAGE)

@@ -158,7 +158,7 @@ ALTERED: dict[str, tuple[list[str], Callable[[manifests.Manifest], None]]] = {
     "wider rules": (["Role"], lambda item: item["rules"][0]["verbs"].append("*")),
     "fewer rules": (["Role"], lambda item: item["rules"].pop()),
     "lifted names": (["Role"], lambda item: item["rules"][1].pop("resourceNames")),
-    "a later timer": (["timer"], lambda item: item["spec"].update({"activeDeadlineSeconds": 602})),
+    "a later timer": (["timer"], lambda item: item["spec"].update({"activeDeadlineSeconds": 662})),
     "an earlier timer": (["timer"], lambda item: item["spec"].update({"activeDeadlineSeconds": 598})),
     "no timer": (["timer"], lambda item: item["spec"].pop("activeDeadlineSeconds")),
     "a timer that waits": (["timer"], lambda item: item["spec"].update({"suspend": True})),

@@ -1,0 +1,89 @@
+"""Takes in what the watch brings: remembers it, and queues the sessions that it may concern.
+
+The watch calls `seen` in the operator's own loop, once for each event. It must never raise, since kopf would log that
+and drop the event, and it never waits: what an event means is decided later, by the reconciler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasksession.api.conditions import State
+from tasksession.cluster.clock import ServerClock
+from tasksession.engine.guards import Guards
+from tasksession.engine.memory import Memory, key_of, readable
+from tasksession.engine.queue import NORMAL, Key, WorkQueue
+from tasksession.engine.reconciler import Reconciler
+from tasksession.lifecycle.observed import ObservedJob
+
+
+class Intake:
+    """Where events come in."""
+
+    def __init__(
+        self, *, memory: Memory, guards: Guards, queue: WorkQueue, reconciler: Reconciler, clock: ServerClock
+    ) -> None:
+        self._memory = memory
+        self._guards = guards
+        self._queue = queue
+        self._reconciler = reconciler
+        self._clock = clock
+
+    def due(self, key: Key) -> None:
+        """Queue a session whose moment has come."""
+        now = self._clock.now() if self._clock.is_known else None
+        self._queue.add(key, self._memory.urgency(key, now) if now else NORMAL)
+
+    def seen(self, plural: str, kind: str | None, item: dict[str, Any]) -> None:
+        """Take in one event: the resource, ADDED, MODIFIED, DELETED, or None while listing, and the object."""
+        deleted = kind == "DELETED"
+        if Guards.concerns(plural):
+            self._seen_guard(plural, item, deleted=deleted)
+        elif plural == "tasksessions":
+            self._seen_session(item, deleted=deleted)
+        elif plural == "jobs":
+            self._seen_job(item, deleted=deleted)
+        elif plural == "namespaces":
+            if self._memory.see_namespace(item, deleted=deleted):
+                self._namespace_ends(item["metadata"]["name"])
+        elif plural == "sessionpolicies":
+            changed = self._memory.lose_policy(item) if deleted else self._memory.see_policy(item)
+            if changed:
+                self._policy_changed(item["metadata"]["name"])
+
+    def _seen_session(self, item: dict[str, Any], *, deleted: bool) -> None:
+        session = readable(item)
+        if session is None:
+            return
+        changed = self._memory.lose_session(session) if deleted else self._memory.see_session(session)
+        if changed:
+            self.due(key_of(session))
+
+    def _seen_job(self, item: dict[str, Any], *, deleted: bool) -> None:
+        job = ObservedJob.from_object(item)
+        if deleted:
+            self._memory.lose_job(job)
+        elif not self._memory.see_job(job):
+            return
+        self.due(self._memory.session_key_of_job(job))
+
+    def _seen_guard(self, plural: str, item: dict[str, Any], *, deleted: bool) -> None:
+        before = self._guards.missing()
+        if deleted:
+            self._guards.lose(plural, item)
+        else:
+            self._guards.see(plural, item)
+        if before and not self._guards.missing():
+            for session in self._memory.sessions():
+                if not session.status.state.final and session.status.state is not State.ACTIVE:
+                    self._queue.add(key_of(session))
+
+    def _namespace_ends(self, name: str) -> None:
+        for session in self._memory.sessions():
+            if session.metadata.namespace == name and session.status.state is State.ACTIVE:
+                self.due(key_of(session))
+
+    def _policy_changed(self, name: str) -> None:
+        for session in self._memory.sessions_of_policy(name):
+            # Also one whose grant is under way: its review may have seen the policy as it was.
+            self._reconciler.recheck(session)
