@@ -33,6 +33,11 @@ class Deadlines:
         """How many keys are armed."""
         return len(self._armed)
 
+    @property
+    def entries(self) -> int:
+        """How many entries the heap holds, moved and disarmed ones too."""
+        return len(self._heap)
+
     def arm(self, key: Key, moment: float) -> None:
         """Have the key called at `moment`, in place of any moment it had."""
         armed = self._armed.get(key)

@@ -70,3 +70,15 @@ async def test_a_moved_or_disarmed_moment_is_not_called() -> None:
     task.cancel()
     assert due.names == ["last"]
     assert len(deadlines) == 1
+
+
+def test_the_same_moment_armed_again_and_again_takes_no_room() -> None:
+    """The server's time is known ever better: a moment that shifts by a hair, or moves, leaves nothing behind."""
+    deadlines = Deadlines(Due())
+    later = time.monotonic() + 3600
+    for shift in range(5000):
+        deadlines.arm(Key("namespace", "a"), later + shift * 1e-6)
+        deadlines.arm(Key("namespace", "b"), later + shift)
+    assert len(deadlines) == 2
+    assert deadlines.entries <= 80
+    assert deadlines.is_armed(Key("namespace", "a"))

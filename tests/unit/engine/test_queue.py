@@ -109,3 +109,21 @@ async def test_a_closed_queue_gives_out_nothing() -> None:
     queue.add(key("a"), NORMAL)
     with pytest.raises(asyncio.CancelledError):
         await queue.take()
+
+
+async def test_a_worker_for_urgent_keys_takes_no_other() -> None:
+    """Workers that are kept for endings leave grants alone, and are woken by an ending."""
+    queue = WorkQueue()
+    queue.add(key("grant"))
+    waiting = asyncio.create_task(queue.take(urgent_only=True))
+    await asyncio.sleep(0)
+    queue.add(key("end"), 5.0)
+    found, order = await asyncio.wait_for(waiting, 1)
+    assert (found.name, order) == ("end", 5.0)
+    assert await taken(queue) == "grant"
+
+
+async def test_an_hour_of_retry_after_is_not_waited_for() -> None:
+    """What stands in front of an API server may ask for any time; the ceiling bounds it."""
+    queue = WorkQueue(base=1.0, ceiling=30.0)
+    assert queue.retry(key("a"), order=1.0, at_least=3600.0) == 30.0
