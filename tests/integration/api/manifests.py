@@ -14,6 +14,9 @@ Object = dict[str, Any]
 class _Absent:
     """Stands for a field that is to be taken away."""
 
+    def __repr__(self) -> str:
+        return "absent"  # It is part of tests' names, which have to be the same in each process.
+
 
 ABSENT = _Absent()
 
