@@ -9,6 +9,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 COVERAGE ?= 90
+# Two processes, a file of tests to one of them: each has clusters of its own. What is timed runs alone, in e2e.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 # How many random lives `make schedules` tries.
 SCHEDULES ?= 1000
 # The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the image of its pods there.
@@ -64,7 +66,7 @@ schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of
 
 .PHONY: integration
 integration: binaries ## Tests against a real API server
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration
 
 .PHONY: e2e
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
@@ -72,7 +74,8 @@ e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 
 .PHONY: test
 test: check schedules binaries ## All of check, and all tests
-	$(BIN)/python -m pytest tests/integration tests/e2e
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration
+	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: demo
 demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)
