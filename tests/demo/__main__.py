@@ -195,7 +195,7 @@ def _leave(stage: Stage, tell: Narration) -> None:
         f"export KUBECONFIG={stage.cluster.kubeconfig}\n"
         f"{stage.cluster.kubectl} get tasksessions -n {NAMESPACE}\n"
         f"tail -f {stage.operator_log}\n"
-        f"python -m tests.cluster down --name {NAME}    # ends it all"
+        f"{sys.executable} -m tests.cluster down --name {NAME}    # ends it all"
     )
 
 
