@@ -45,10 +45,9 @@ class Applier:
     async def apply(self, action: actions.Action, progress: Progress) -> Outcome:
         """Carry out one action. Raises ClusterError where trying again later is the only answer."""
         match action:
-            case actions.CreateJob(manifest):
-                return await self._create(manifest, progress)
             case (
-                actions.CreateTimer(manifest)
+                actions.CreateJob(manifest)
+                | actions.CreateTimer(manifest)
                 | actions.CreateServiceAccount(manifest)
                 | actions.CreateRole(manifest)
                 | actions.CreateRoleBinding(manifest)

@@ -104,7 +104,8 @@ class LeaseGate:
         try:
             async with asyncio.timeout(self._patience()):
                 renewed = await self._acquire_or_renew()
-        except (ClusterError, TimeoutError) as error:
+        except Exception as error:
+            # Also an answer of an odd shape: it would end the renewing, and the process would neither work nor leave.
             _logger.warning("the Lease was not renewed", extra={"error": str(error) or type(error).__name__})
             return False
         if renewed:

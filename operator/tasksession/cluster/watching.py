@@ -19,6 +19,7 @@ from typing import Any
 import kopf
 
 from tasksession.api import names
+from tasksession.cluster.expected_guards import GUARD_LABEL
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ GUARD_RESOURCES = (
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
 )
-GUARD_LABEL = f"{names.GROUP}/guard"
 _RESOURCES = (
     (names.GROUP, names.VERSION, "tasksessions"),
     (names.GROUP, names.VERSION, "sessionpolicies"),

@@ -15,7 +15,7 @@ from typing import Any
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
-from tasksession.cluster.applying import Applier, Outcome
+from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
 from tasksession.cluster.errors import Missing
 from tasksession.engine.deadlines import Deadlines
@@ -355,9 +355,6 @@ class _Attempt:
         self.progress = progress
         self.review: Review | None = None
         self.refusal: Refusal | None = None
-
-
-__all__ = ["Outcome", "Reconciler", "Unsettled"]
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 that are gone, policies that changed.
 
 The operator has it look at sessions and Jobs before any worker starts, and then runs it in full, at once and at an
-interval. It deletes only what it has confirmed by
-a fresh read, and only by name and uid.
+interval. It deletes only what it has confirmed by a fresh read, and only by name and uid.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import ClusterError, Conflict, Missing
+from tasksession.cluster.expected_guards import GUARD_LABEL
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.memory import Memory, key_of, readable
@@ -33,7 +33,6 @@ _GUARD_KINDS = (
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 )
-_GUARD_SELECTOR = f"{names.GROUP}/guard"
 #: RoleBindings first: they are the rights. The timer takes the others with it.
 _CHILD_KINDS = ("RoleBinding", "Job", "ServiceAccount", "Role")
 _DELETABLE_KINDS = ("RoleBinding", "Job")
@@ -108,11 +107,11 @@ class Sweep:
     async def _check_children(self) -> None:
         active = [session for session in self._memory.sessions() if session.status.state is State.ACTIVE]
         children = await self._list_children()
-        failures = [error for error in [await self._end_orphans(children)] if error is not None]
+        failure = await self._end_orphans(children)
         for session in active:
             await self._check_identity(session, children)
-        if failures:
-            raise failures[0]
+        if failure is not None:
+            raise failure
 
     async def _list(self, kind: str, *, selector: str | None = None, metadata: bool = False) -> AsyncIterator[Object]:
         for namespace in self._namespaces:
@@ -126,7 +125,7 @@ class Sweep:
             found = []
             for kind in _GUARD_KINDS:
                 path = paths.collection(kind)
-                async for item in self._client.list(path, label_selector=_GUARD_SELECTOR):
+                async for item in self._client.list(path, label_selector=GUARD_LABEL):
                     found.append((paths.plural(kind), item))  # noqa: PERF401 - a comprehension hides the await
             if self._guards.changes == changes:
                 self._guards.replace(found)

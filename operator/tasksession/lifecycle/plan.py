@@ -14,7 +14,6 @@ from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.ending import end, reason_to_end, remove_leftovers, session_job, was_stopped
 from tasksession.lifecycle.granting import grant, release
 from tasksession.lifecycle.observed import Observed
-from tasksession.lifecycle.status import FINAL_STATES
 
 #: What labels and annotations begin with by which GitOps tools know what they applied. Argo CD can be set to use the
 #: first, and policy denies removal for it as well.
@@ -31,7 +30,7 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of `session` at server time `now`."""
     if observed.removed or session.metadata.deletion_timestamp is not None:
         return remove_leftovers(session, observed)
-    if session.status.state in FINAL_STATES:
+    if session.status.state.final:
         return _finished(session, observed, now)
     if session.status.state != State.ACTIVE:
         if observed.namespace_ends:

@@ -21,9 +21,6 @@ _TABLE: dict[State, tuple[str, str, str, str]] = {
     State.DENIED: ("False", "True", "False", "False"),
 }
 
-#: A session in one of these states never acts again; its object is a tombstone.
-FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.EXPIRED, State.REVOKED, State.DENIED})
-
 _MESSAGE_LIMIT = 4096
 
 
