@@ -16,6 +16,7 @@ from tasksession.lifecycle import manifests
 from tasksession.lifecycle.observed import ObservedJob
 from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
+from tests.cluster.rights import wait_until_holds
 
 OPERATOR_NAMESPACE = "tasksession-system"
 NODE = "node-of-tests"
@@ -112,13 +113,17 @@ class Scene:
 
 
 def bind(api: Api, namespace: str, name: str, *, role: str, user: str) -> Object:
-    """Bind a ClusterRole to a user in a namespace."""
+    """Bind a ClusterRole to a user in a namespace, and wait until the user holds its rules."""
     body: Object = {
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
     }
-    return api.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", body)
+    made = api.create(f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", body)
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}"
+    rules = wait_for(lambda: api.get(path)["rules"], timeout=10, what=f"ClusterRole {role} to be aggregated")
+    wait_until_holds(api.as_user(user), namespace, rules[:3])
+    return made
 
 
 def session_manifest(name: str = "deploy-1", **spec: Any) -> Object:

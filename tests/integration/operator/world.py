@@ -18,6 +18,7 @@ from tests.cluster.api import Api, ApiError, Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from tests.cluster.operator_process import SERVICE_ACCOUNT, OperatorProcess, operator_kubeconfig
+from tests.cluster.rights import wait_until_holds
 from tests.cluster.waiting import wait_for
 
 REQUESTER = "jane"
@@ -28,6 +29,8 @@ CEILING = {
     "clusterRoles": ["view"],
     "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]}],
 }
+_CREATES_SESSIONS = {"apiGroups": ["tasksession.dev"], "resources": ["tasksessions"], "verbs": ["create"]}
+_CREATES_JOBS = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
 FINAL = ("Completed", "Failed", "Expired", "Revoked", "Denied")
 
 _COLLECTIONS = {
@@ -62,6 +65,7 @@ class World:
         self.let_use()
         self.admin.apply(_binding("requests", name, "tasksession-requester", REQUESTER), namespace=name)
         self.admin.apply(_binding("edits", name, "edit", REQUESTER), namespace=name)
+        wait_until_holds(self.jane, name, [_CREATES_SESSIONS, _CREATES_JOBS])
 
     # People and policy
 
@@ -88,7 +92,7 @@ class World:
 
     def let_use(self) -> None:
         """Give Jane the verb `use` on the policy, in this namespace."""
-        role = {
+        role: Object = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": "use-policy"},
@@ -99,6 +103,7 @@ class World:
         }  # fmt: skip
         binding = _binding("uses-policy", self.namespace, "use-policy", REQUESTER, kind="Role")
         self.admin.apply([role, binding], namespace=self.namespace)
+        wait_until_holds(self.jane, self.namespace, role["rules"])
 
     def take_use(self) -> None:
         """Take the verb `use` from Jane."""
