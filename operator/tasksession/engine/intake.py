@@ -6,6 +6,7 @@ and drop the event, and it never waits: what an event means is decided later, by
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tasksession.api.conditions import State
@@ -28,6 +29,8 @@ class Intake:
         self._queue = queue
         self._reconciler = reconciler
         self._clock = clock
+        self.listed = asyncio.Event()
+        """Set when the watch lists anew: what was deleted before that, it never tells."""
 
     def due(self, key: Key) -> None:
         """Queue a session whose moment has come."""
@@ -37,6 +40,8 @@ class Intake:
     def seen(self, plural: str, kind: str | None, item: dict[str, Any]) -> None:
         """Take in one event: the resource, ADDED, MODIFIED, DELETED, or None while listing, and the object."""
         deleted = kind == "DELETED"
+        if kind is None:
+            self.listed.set()
         if Guards.concerns(plural):
             self._seen_guard(plural, item, deleted=deleted)
         elif plural == "tasksessions":

@@ -36,6 +36,8 @@ _logger = logging.getLogger(__name__)
 _KINDS = ("tasksessions", "sessionpolicies", "sessionapprovals")
 #: Workers that take only what takes rights away: slow grants of some must not keep the rights of others alive.
 _URGENT_WORKERS = 4
+#: How long to let a listing of the watch come in before looking again.
+_LISTING_SECONDS = 1.0
 
 
 class StartupError(Exception):
@@ -141,6 +143,7 @@ class Operator:
             ]
             background.append(asyncio.create_task(self._deadlines.run(), name="deadlines"))
             background.append(asyncio.create_task(self._sweep_regularly(), name="sweep"))
+            background.append(asyncio.create_task(self._look_after_listings(), name="look"))
             _logger.info("the operator is ready", extra={"user": username})
             try:
                 await self._until_stopped(background)
@@ -275,6 +278,19 @@ class Operator:
             else:
                 self._health.swept()
             await asyncio.sleep(self._settings.sweep_interval)
+
+    async def _look_after_listings(self) -> None:
+        """Look again whenever the watch has listed: between our look and its listing, a deletion goes unseen."""
+        while True:
+            await self._intake.listed.wait()
+            # A listing comes as many events; those that come after this moment make for another look.
+            await asyncio.sleep(_LISTING_SECONDS)
+            self._intake.listed.clear()
+            try:
+                await self._sweep().look()
+            except Exception as error:
+                self._intake.listed.set()
+                _logger.warning("a look after a listing failed", extra={"error": f"{type(error).__name__}: {error}"})
 
     # Stop
 
