@@ -102,6 +102,12 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 object.spec.jobTemplate.?metadata.?annotations.orValue({}).exists(k, k in ['tasksession.dev/policy', 'tasksession.dev/session'])
 {{- end }}
 
+{{/* CEL: the operator writes the TaskSession of an annotated Job, and copies that Job's stamp into it */}}
+{{- define "tasksession.copiesStamp" -}}
+(request.userInfo.username == '{{ include "tasksession.operatorUser" . }}' && object.metadata.?ownerReferences.orValue([]).size() == 1 &&
+object.metadata.ownerReferences.all(o, o.apiVersion == 'batch/v1' && o.kind == 'Job' && o.?controller.orValue(false)))
+{{- end }}
+
 {{- define "tasksession.specChanged" -}}
 request.operation == 'CREATE' || object.spec != oldObject.spec
 {{- end }}

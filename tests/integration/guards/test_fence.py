@@ -164,7 +164,7 @@ def test_only_marked_jobs_are_edited_and_only_to_release_or_stop_them(scene: Sce
     assert "it takes part in no session" in refused(
         scene.operator.patch, scene.batch("jobs", "bobs"), {"spec": {"suspend": False}}
     )
-    assert "it takes part in no session" in refused(scene.operator.delete, scene.batch("jobs", "bobs"))
+    assert "it did not create it" in refused(scene.operator.delete, scene.batch("jobs", "bobs"))
     for change in ({"parallelism": 5}, {"suspend": True}, {"ttlSecondsAfterFinished": 1}):
         words = refused(scene.operator.patch, scene.batch("jobs", "deploy-1"), {"spec": change})
         assert "changes nothing else" in words, change
