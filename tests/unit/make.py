@@ -9,6 +9,7 @@ from typing import Any
 from tasksession.api import names
 from tasksession.api.access import RoleReference
 from tasksession.api.conditions import Reason
+from tasksession.api.metadata import OwnerReference
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import INITIAL_STATUS, TaskSession, TaskSessionStatus
 from tasksession.lifecycle.observed import Child, Observed, ObservedJob, Progress, Review
@@ -92,9 +93,63 @@ def job(
     condition: tuple[str, str, datetime] | None = None,
     deleting: bool = False,
     active_deadline_seconds: int | None = None,
+    started: datetime | None = None,
     version: int = 20,
 ) -> ObservedJob:
     """The Job that the operator made of `session()`: suspended, or released as an identity; `condition` ends it."""
+    owner = {"apiVersion": names.API_VERSION, "kind": "TaskSession", "name": owner_name, "uid": owner_uid}
+    return _job(
+        annotations={names.REQUESTED_BY_ANNOTATION: requested_by, names.SESSION_ANNOTATION: name},
+        owners=[{**owner, "controller": True}],
+        uid=uid,
+        name=name,
+        released_as=released_as,
+        condition=condition,
+        deleting=deleting,
+        active_deadline_seconds=active_deadline_seconds,
+        started=started,
+        version=version,
+    )
+
+
+def annotated_job(
+    *, name: str = "triage", requested_by: str = "jane", annotations: dict[str, str] | None = None, **facts: Any
+) -> ObservedJob:
+    """A Job that jane created, and that asks for a session; `annotations` go over its own, without tasksession.dev/."""
+    asked = {names.POLICY_ANNOTATION: "ticket-triage", names.TTL_ANNOTATION: "10m"}
+    more = {f"{names.GROUP}/{key}": value for key, value in (annotations or {}).items()}
+    stamp = {names.REQUESTED_BY_ANNOTATION: requested_by, names.REQUESTED_BY_GROUPS_ANNOTATION: "system:authenticated"}
+    return _job(annotations={**asked, **more, **stamp}, name=name, **facts)
+
+
+def joining_job(
+    *, session: str = "triage", name: str = "work", requested_by: str = "jane", **facts: Any
+) -> ObservedJob:
+    """A Job that jane created to join a session."""
+    stamp = {names.REQUESTED_BY_ANNOTATION: requested_by, names.REQUESTED_BY_GROUPS_ANNOTATION: "system:authenticated"}
+    return _job(annotations={names.SESSION_ANNOTATION: session, **stamp}, name=name, **facts)
+
+
+def asked_session(*, owner_uid: str = JOB_UID, annotations: dict[str, str] | None = None, **spec: Any) -> TaskSession:
+    """The TaskSession that the operator made for `annotated_job()`."""
+    owner = OwnerReference(api_version="batch/v1", kind="Job", name="triage", uid=owner_uid, controller=True)
+    fresh = session(**{"task": {"job": {"name": "triage"}}, **spec})
+    return with_metadata(fresh, owner_references=(owner,), annotations=annotations or {})
+
+
+def _job(
+    *,
+    annotations: dict[str, str],
+    owners: list[dict[str, Any]] | None = None,
+    uid: str = JOB_UID,
+    name: str,
+    released_as: str | None = None,
+    condition: tuple[str, str, datetime] | None = None,
+    deleting: bool = False,
+    active_deadline_seconds: int | None = None,
+    started: datetime | None = None,
+    version: int = 20,
+) -> ObservedJob:
     template: dict[str, Any] = {"metadata": {}}
     if released_as is not None:
         template["metadata"]["annotations"] = {names.SERVICE_ACCOUNT_ANNOTATION: released_as}
@@ -103,15 +158,14 @@ def job(
         "namespace": NAMESPACE,
         "uid": uid,
         "resourceVersion": str(version),
-        "annotations": {names.REQUESTED_BY_ANNOTATION: requested_by, names.SESSION_ANNOTATION: name},
-        "ownerReferences": [
-            {"apiVersion": names.API_VERSION, "kind": "TaskSession", "name": owner_name, "uid": owner_uid,
-             "controller": True}
-        ],
-    }  # fmt: skip
+        "annotations": annotations,
+        "ownerReferences": owners or [],
+    }
     if deleting:
         metadata["deletionTimestamp"] = timestamp(NOW)
     status: dict[str, Any] = {}
+    if started is not None:
+        status["startTime"] = timestamp(started)
     if condition is not None:
         kind, reason, moment = condition
         status["conditions"] = [

@@ -28,6 +28,8 @@ SESSION_ANNOTATION = f"{GROUP}/session"
 TTL_ANNOTATION = f"{GROUP}/ttl"
 REASON_ANNOTATION = f"{GROUP}/reason"
 ACCESS_ANNOTATION = f"{GROUP}/access"
+#: On the TaskSession of an annotated Job: why what the Job's annotations say cannot be asked for.
+PROBLEM_ANNOTATION = f"{GROUP}/problem"
 #: The stamp on a Job: who created it, as the API server authenticated them. Groups are joined by newlines.
 REQUESTED_BY_ANNOTATION = f"{GROUP}/requested-by"
 REQUESTED_BY_UID_ANNOTATION = f"{GROUP}/requested-by-uid"

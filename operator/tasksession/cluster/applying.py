@@ -53,6 +53,8 @@ class Applier:
                 | actions.CreateRoleBinding(manifest)
             ):
                 return await self._create(manifest, progress)
+            case actions.CreateSession(manifest):
+                return await self._create_session(manifest, progress)
             case actions.ReleaseJob():
                 return await self._release(action, progress)
             case actions.StopJob():
@@ -70,6 +72,8 @@ class Applier:
                 return Outcome(progress)
             case actions.WriteStatus():
                 return await self._write_status(action, progress)
+            case actions.TellJob():
+                raise TypeError("an Event is not applied: it is posted beside everything else")
 
     async def _create(self, manifest: Mapping[str, Any], progress: Progress) -> Outcome:
         kind = manifest["kind"]
@@ -84,6 +88,24 @@ class Applier:
                 raise
             return Outcome(progress, refusal=refusal)
         return _made(kind, created, progress)
+
+    async def _create_session(self, manifest: Mapping[str, Any], progress: Progress) -> Outcome:
+        """Create a TaskSession; of one that exists it is not decided here whose it is. Unknown fields are refused."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        path = paths.collection("TaskSession", namespace)
+        try:
+            made = await self._client.request("POST", path, manifest, query=[("fieldValidation", "Strict")])
+        except Taken:
+            existing = await self._read_or_none(paths.one("TaskSession", namespace, name))
+            if existing is None:
+                return Outcome(progress, stale=True)
+            made = existing
+        except Refused as error:
+            refusal = _judge("TaskSession", name, error)
+            if refusal is None:
+                raise
+            return Outcome(progress, refusal=refusal)
+        return Outcome(progress, session=TaskSession.model_validate(made))
 
     async def _adopt(self, manifest: Mapping[str, Any], progress: Progress) -> Outcome:
         kind = manifest["kind"]

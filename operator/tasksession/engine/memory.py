@@ -19,6 +19,7 @@ from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.engine.queue import NORMAL, Key
 from tasksession.lifecycle.observed import ObservedJob
+from tasksession.lifecycle.task_job import job_name
 
 _logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Memory:
         self._sessions: dict[Key, TaskSession] = {}
         self._removed: dict[Key, dict[str, TaskSession]] = {}
         self._jobs: dict[Key, ObservedJob] = {}
+        self._jobs_of_session: dict[Key, set[Key]] = {}
         self._ended_jobs: dict[str, ObservedJob] = {}
         self._gone: dict[str, None] = {}
         self._lost_jobs: dict[str, int] = {}
@@ -120,7 +122,7 @@ class Memory:
         """The Job of a session: the one that was granted to, else the one of its name."""
         reference = session.status.job_ref
         if reference is None:
-            return self._jobs.get(key_of(session))
+            return self._jobs.get(Key(session.metadata.namespace, job_name(session) or ""))
         job = self._jobs.get(Key(session.metadata.namespace, reference.name))
         if job is not None and job.uid == reference.uid:
             return job
@@ -129,6 +131,10 @@ class Memory:
     def jobs(self) -> Iterator[ObservedJob]:
         """All Jobs of sessions that exist."""
         return iter(list(self._jobs.values()))
+
+    def jobs_of(self, key: Key) -> tuple[ObservedJob, ...]:
+        """The Jobs that take part, or want to, in the session of that name."""
+        return tuple(self._jobs[job] for job in sorted(self._jobs_of_session.get(key, ())))
 
     def see_job(self, job: ObservedJob) -> bool:
         """Take in a view of a Job; False where a newer one is known."""
@@ -140,7 +146,10 @@ class Memory:
             # An answer that was overtaken by the news of the deletion. One of the same version may come: a Job whose
             # label was taken off is told as deleted, and read.
             return False
+        if known is not None:
+            self._let_go(known)
         self._jobs[key] = job
+        self._jobs_of_session.setdefault(self.session_key_of_job(job), set()).add(key)
         return True
 
     def lose_job(self, job: ObservedJob) -> None:
@@ -149,10 +158,18 @@ class Memory:
         known = self._jobs.get(key)
         if known is not None and known.uid == job.uid:
             del self._jobs[key]
+            self._let_go(known)
         _remember(self._lost_jobs, job.uid, _version(job.resource_version))
         session = self._sessions.get(self.session_key_of_job(job))
         if job.end is not None and session is not None and not session.status.state.final:
             self._ended_jobs[job.uid] = replace(job, being_deleted=True)
+
+    def _let_go(self, job: ObservedJob) -> None:
+        session = self.session_key_of_job(job)
+        jobs = self._jobs_of_session.get(session, set())
+        jobs.discard(Key(job.namespace, job.name))
+        if not jobs:
+            self._jobs_of_session.pop(session, None)
 
     def forget_end(self, session: TaskSession) -> None:
         """Let go of a remembered Job's end: the session's own status holds it now."""
@@ -162,9 +179,7 @@ class Memory:
             del self._ended_jobs[uid]
 
     def session_key_of_job(self, job: ObservedJob) -> Key:
-        """Which session a Job belongs to, by its owner, its annotation, or its own name."""
-        if job.owner_kind == "TaskSession" and job.owner_name:
-            return Key(job.namespace, job.owner_name)
+        """Which session a Job belongs to: the one its annotation names, else the one of its own name."""
         return Key(job.namespace, job.session or job.name)
 
     def urgency(self, key: Key, now: datetime) -> float:

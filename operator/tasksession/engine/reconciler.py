@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from tasksession.api.conditions import Reason, State
@@ -20,6 +21,7 @@ from tasksession.cluster.client import Client
 from tasksession.cluster.errors import Missing
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
+from tasksession.engine.job_requests import JobRequests
 from tasksession.engine.memory import Memory, key_of
 from tasksession.engine.queue import NORMAL, Key, WorkQueue
 from tasksession.engine.reviews import Reviewer
@@ -29,6 +31,7 @@ from tasksession.lifecycle.ending import last_resort
 from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal, Review
 from tasksession.lifecycle.plan import plan
 from tasksession.lifecycle.status import reason_of
+from tasksession.lifecycle.task_job import asking_job, belongs, is_joined, job_name
 from tasksession.record.session_record import session_record
 
 _logger = logging.getLogger(__name__)
@@ -75,6 +78,9 @@ class Reconciler:
         self._deadlines = deadlines
         self._guards = guards
         self._reviewer = reviewer
+        self._job_requests = JobRequests(
+            client=client, applier=self._applier, memory=memory, queue=queue, post=self._post
+        )
         self._operator_username = operator_username
         self._progress: dict[str, Progress] = {}
         self._asked: dict[str, int] = {}
@@ -96,8 +102,10 @@ class Reconciler:
         self._queue.add(key_of(session), 0.0)
 
     async def reconcile(self, key: Key) -> None:
-        """Bring every session of a name to rest. Raises ClusterError where it has to be tried again."""
+        """Bring every session of a name, and its Jobs, to rest. Raises ClusterError where it has to be tried again."""
+        too_soon = False
         for gone in self._memory.removed(key):
+            too_soon = too_soon or self._is_of_this_second(gone)
             if not gone.status.state.final:
                 if not await self._drive(gone, removed=True):
                     return
@@ -105,11 +113,21 @@ class Reconciler:
                 _logger.info("session ended", extra=record)
             self._forget(gone)
             self._memory.cleared(gone)
+        if too_soon:
+            # An identity's name carries the Job's uid and a deadline in whole seconds: a second session of the same
+            # Job must not come to the name of the first.
+            self._queue.add_later(key, 1.0)
+        else:
+            await self._job_requests.attend(key)
         session = self._memory.session(key)
         if session is None:
             self._deadlines.disarm(key)
             return
         await self._drive(session, removed=False)
+
+    def _is_of_this_second(self, session: TaskSession) -> bool:
+        created = session.metadata.creation_timestamp
+        return created is None or self._client.clock.now() < created + timedelta(seconds=1)
 
     async def drain(self) -> None:
         """Wait for what was started beside the sessions' own steps: Events."""
@@ -173,11 +191,18 @@ class Reconciler:
         """
         if session.status.state is State.ACTIVE:
             return job is None
-        return job is not None and job.owner_uid != session.metadata.uid and not session.status.state.final
+        if session.status.state.final or is_joined(session):
+            return False
+        owner = asking_job(session)
+        if owner is not None:
+            return job is None or job.uid != owner
+        return job is not None and job.owner_uid != session.metadata.uid
 
     async def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
         reference = session.status.job_ref
-        name = reference.name if reference else session.metadata.name
+        name = reference.name if reference else job_name(session)
+        if name is None:
+            return None
         try:
             found = await self._client.get(paths.one("Job", session.metadata.namespace, name))
         except Missing:
@@ -244,7 +269,14 @@ class Reconciler:
         raise failed[0]
 
     def _announce(self, session: TaskSession, announcement: actions.Announcement) -> None:
-        task = asyncio.create_task(events.post(self._client, session, announcement))
+        """Tell of the session, and of what it means for a Job that its author created."""
+        self._post(events.about_session(session), announcement)
+        job = self._memory.job_of(session)
+        if session.spec.task.job is not None and job is not None and belongs(session, job):
+            self._post(events.about_job(job), announcement)
+
+    def _post(self, subject: events.Subject, announcement: actions.Announcement) -> None:
+        task = asyncio.create_task(events.post(self._client, subject, announcement))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -279,8 +311,11 @@ class Reconciler:
             self._memory.lose_session(state.session)
             return
         self._follow(state, session)
+        name = job_name(session)
+        if name is None:
+            return
         try:
-            job = await self._client.get(paths.one("Job", metadata.namespace, metadata.name))
+            job = await self._client.get(paths.one("Job", metadata.namespace, name))
         except Missing:
             known = self._memory.job_of(session)
             if known is not None:

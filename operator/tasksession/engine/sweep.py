@@ -23,6 +23,7 @@ from tasksession.engine.guards import Guards
 from tasksession.engine.memory import Memory, key_of, readable
 from tasksession.engine.queue import WorkQueue
 from tasksession.engine.reconciler import Reconciler
+from tasksession.lifecycle.asking import attend
 from tasksession.lifecycle.observed import ObservedJob
 
 _logger = logging.getLogger(__name__)
@@ -88,6 +89,10 @@ class Sweep:
             removable = session.spec.ttl_seconds_after_finished is not None and not self._deadlines.is_armed(key)
             if removable or not session.status.state.final:
                 self._queue.add(key, self._memory.urgency(key, now))
+        for job in self._memory.jobs():
+            key = self._memory.session_key_of_job(job)
+            if attend(job, self._memory.session(key)).actions:
+                self._queue.add(key)
 
     async def run(self) -> None:
         """Look at everything once: what fails is left for the next time, loudly, and stops nothing else."""

@@ -19,6 +19,13 @@ class CreateJob:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateSession:
+    """Create the TaskSession that an annotated Job asks for."""
+
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTimer:
     """Create the timer: the Job without pods with which the rights end when nobody else ends them."""
 
@@ -112,6 +119,16 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class TellJob:
+    """Post an Event on a Job that has no TaskSession to speak for it."""
+
+    namespace: str
+    name: str
+    uid: str
+    announcement: Announcement
+
+
+@dataclass(frozen=True, slots=True)
 class WriteStatus:
     """Write the whole status, if the TaskSession is still the one that was read."""
 
@@ -125,6 +142,7 @@ class WriteStatus:
 
 Action = (
     CreateJob
+    | CreateSession
     | CreateTimer
     | CreateServiceAccount
     | CreateRole
@@ -135,5 +153,6 @@ Action = (
     | DeleteRoleBinding
     | DeleteTimer
     | DeleteSession
+    | TellJob
     | WriteStatus
 )

@@ -23,6 +23,7 @@ from tasksession.lifecycle.actions import (
 from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
+from tasksession.lifecycle.task_job import outlives
 
 #: StopJob sets this activeDeadlineSeconds.
 STOPPING_SECONDS = 1
@@ -70,8 +71,8 @@ def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
 
 def was_stopped(session: TaskSession, job: ObservedJob) -> bool:
     """Whether a Job ended because an earlier step stopped it: its end is then our doing, and no reason of its own."""
-    authored = manifests.authored_deadline(session)
     by_deadline = job.end is not None and job.end.reason == "DeadlineExceeded"
+    authored = manifests.authored_deadline(session)
     return by_deadline and job.active_deadline_seconds == STOPPING_SECONDS and authored != STOPPING_SECONDS
 
 
@@ -113,9 +114,9 @@ def end(session: TaskSession, observed: Observed, ending: Ending, now: datetime)
     actions: list[Action] = []
     job = session_job(session, observed)
     stopping = ending.state is State.REVOKED or ending.reason is Reason.IDENTITY_REMOVED
-    if ending.reason is Reason.DEADLINE_REACHED:
-        # The Job's own deadline is ours, unless its author set one that counts from a later start.
-        stopping = manifests.authored_deadline(session) is not None
+    if ending.reason is Reason.DEADLINE_REACHED and job is not None:
+        # The Job's own deadline is ours, unless it was started late, or its author set one that counts from then.
+        stopping = outlives(job, session.status.deadline or now)
     if stopping and job is not None and job.end is None and not observed.progress.stopped:
         # A Job that its own deadline ends needs no help; one whose rights were taken early is stopped.
         actions.append(StopJob(namespace=job.namespace, name=job.name, uid=job.uid))

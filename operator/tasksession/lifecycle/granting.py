@@ -25,6 +25,15 @@ from tasksession.lifecycle.actions import (
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import Ending, finish_ungranted
 from tasksession.lifecycle.observed import Observed, ObservedJob, RefusalKind
+from tasksession.lifecycle.task_job import (
+    asking_job,
+    deadline_problem,
+    is_joined,
+    job_name,
+    seconds_until,
+    was_released,
+    why_not_ours,
+)
 from tasksession.lifecycle.waiting import give_up, wait
 from tasksession.policy.evaluation import Verdict
 from tasksession.policy.terms import deadline_of, effective_access
@@ -34,6 +43,10 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of a session that is not granted yet."""
     if session.spec.revoked:
         ending = Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set before anything was granted.")
+        return finish_ungranted(session, observed, ending, now)
+    problem = session.metadata.annotations.get(names.PROBLEM_ANNOTATION)
+    if problem and asking_job(session) is not None:
+        ending = Ending(State.DENIED, Reason.INVALID_JOB, f"The Job's annotations cannot be used: {problem}")
         return finish_ungranted(session, observed, ending, now)
     review = observed.review
     if review is None:
@@ -68,28 +81,33 @@ def _grant_to_job(
     refused = _after_refusal(session, observed, deadline, now)
     if refused is not None:
         return refused
-    template = session.spec.task.job_template
-    problem = (
-        "This version grants to spec.task.jobTemplate only."
-        if template is None
-        else _job_problem(session, deadline, now)
-    )
-    if problem:
-        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
+    name = job_name(session)
+    if name is None:
+        ending = Ending(
+            State.DENIED, Reason.INVALID_JOB, "This version grants to Jobs only, not to spec.task.external."
+        )
+        return finish_ungranted(session, observed, ending, now)
     job = observed.job
     if job is None and observed.progress.timer_uid is not None:
         # What this attempt has made hangs on a Job that is gone: it must never be taken for a new Job's.
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         return finish_ungranted(session, observed, ending, now)
-    if job is None:
-        return Decision(actions=(CreateJob(manifest=manifests.job(session)),))
-    if job.owner_uid != session.metadata.uid or job.requested_by != observed.operator_username:
-        return _foreign_job(session, observed, job, deadline, now)
+    if job is None or (job.being_deleted and is_joined(session)):
+        return _without_job(session, observed, name, deadline, now)
+    foreign = why_not_ours(session, job, operator_username=observed.operator_username)
+    if foreign is not None:
+        return _foreign_job(session, observed, job, foreign, deadline, now)
     if job.being_deleted or job.end is not None:
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         if job.end is not None:
             ending = Ending(State.FAILED, Reason.JOB_FAILED, "The Job ended before it was released.")
         return finish_ungranted(session, observed, ending, now)
+    if was_released(job):
+        message = f"Job {job.name} has been started before, and a Job runs in one session only: create a new Job."
+        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, message), now)
+    problem = deadline_problem(job.active_deadline_seconds, deadline, now)
+    if problem:
+        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
     return _make_children(session, observed, policy, job, deadline, now)
 
 
@@ -171,7 +189,8 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
         return Decision(look_again=deadline)
     if not job.suspended and job.service_account == identity:
         return Decision(look_again=deadline)
-    seconds = None if manifests.authored_deadline(session) else manifests.seconds_until(deadline, now)
+    # What its author set stays until the session is stopped: so the same manifest can be applied again.
+    seconds = None if job.active_deadline_seconds is not None else seconds_until(deadline, now)
     action = ReleaseJob(
         namespace=job.namespace,
         name=job.name,
@@ -182,31 +201,38 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
     return Decision(actions=(action,), look_again=deadline)
 
 
-def _job_problem(session: TaskSession, deadline: datetime, now: datetime) -> str | None:
-    problem = manifests.job_problem(session)
-    if problem:
-        return problem
-    authored = manifests.authored_deadline(session)
-    left = manifests.seconds_until(deadline, now)
-    if authored is not None and authored > left:
-        return (
-            f"The Job's activeDeadlineSeconds is {authored} and the session has {left} seconds left: "
-            "leave it out, or make it smaller than the ttl."
-        )
-    return None
+def _without_job(session: TaskSession, observed: Observed, name: str, deadline: datetime, now: datetime) -> Decision:
+    """Create the Job, or wait for it; the Job that a session was made for can only have been deleted."""
+    if asking_job(session) is not None:
+        ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
+        return finish_ungranted(session, observed, ending, now)
+    if session.spec.task.job_template is not None:
+        authored = manifests.authored_deadline(session)
+        problem = manifests.job_problem(session) or deadline_problem(authored, deadline, now)
+        if problem:
+            return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
+        return Decision(actions=(CreateJob(manifest=manifests.job(session)),))
+    message = (
+        f"There is no Job {name} that joins this session: create it with the annotation "
+        f"{names.SESSION_ANNOTATION}: {session.metadata.name}."
+    )
+    return wait(session, observed, now, reason=Reason.JOB_NOT_FOUND, message=message, deadline=deadline)
 
 
 def _foreign_job(
-    session: TaskSession, observed: Observed, job: ObservedJob, deadline: datetime, now: datetime
+    session: TaskSession, observed: Observed, job: ObservedJob, message: str, deadline: datetime, now: datetime
 ) -> Decision:
-    if (
-        job.owner_kind == "TaskSession"
+    of_predecessor = (
+        session.spec.task.job_template is not None
+        and job.owner_kind == "TaskSession"
         and job.owner_name == session.metadata.name
-        and (job.owner_uid != session.metadata.uid)
-    ):
+        and job.owner_uid != session.metadata.uid
+    )
+    if of_predecessor:
         message = f"Job {job.name} of an earlier TaskSession of this name is still being deleted."
         return wait(session, observed, now, reason=Reason.JOB_NOT_FOUND, message=message, deadline=deadline)
-    message = f"A Job {job.name} exists that this session did not create: delete it, or name the TaskSession otherwise."
+    if asking_job(session) not in (None, job.uid):
+        return _without_job(session, observed, job.name, deadline, now)
     return finish_ungranted(session, observed, Ending(State.DENIED, Reason.JOB_NOT_OURS, message), now)
 
 

@@ -5,7 +5,6 @@ controller owner with `blockOwnerDeletion`, no finalizer, and a name that carrie
 collection alone can end a session and no name ever serves two.
 """
 
-import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from tasksession.api import names
 from tasksession.api.access import Access, PolicyRule, RoleReference
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.observed import ObservedJob
+from tasksession.lifecycle.task_job import asking_job, is_joined, seconds_until
 
 Manifest = dict[str, Any]
 
@@ -32,6 +32,10 @@ def owner_reference(api_version: str, kind: str, name: str, uid: str) -> Manifes
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def _session_reference(session: TaskSession) -> Manifest:
+    return owner_reference(names.API_VERSION, "TaskSession", session.metadata.name, session.metadata.uid)
 
 
 def child_labels(session: TaskSession) -> dict[str, str]:
@@ -82,28 +86,21 @@ def job(session: TaskSession) -> Manifest:
                 **(metadata.get("annotations") or {}),
                 names.SESSION_ANNOTATION: session.metadata.name,
             },
-            "ownerReferences": [
-                owner_reference(names.API_VERSION, "TaskSession", session.metadata.name, session.metadata.uid)
-            ],
+            "ownerReferences": [_session_reference(session)],
         },
         "spec": {**template["spec"], "suspend": True},
     }
 
 
-def seconds_until(deadline: datetime, now: datetime) -> int:
-    """Whole seconds left, at least 1, such that a Job started now is not ended before the deadline.
-
-    The Job controller counts from a start time that is cut to whole seconds, and deadlines are whole seconds:
-    rounding up therefore lands on the deadline itself.
-    """
-    return max(1, math.ceil((deadline - now).total_seconds()))
-
-
-def timer(session: TaskSession, owner: ObservedJob, identity: names.Identity, now: datetime) -> Manifest:
+def timer(session: TaskSession, job: ObservedJob, identity: names.Identity, now: datetime) -> Manifest:
     """Build the timer: a Job without pods that Kubernetes itself fails at the deadline and deletes at once.
 
-    Its selector is a label that no pod may bear, so that nobody can have it adopt a pod and hold it open.
+    Its selector is a label that no pod may bear, so that nobody can have it adopt a pod and hold it open. It hangs on
+    whatever of Job and TaskSession goes last: on the TaskSession where that was made for the Job.
     """
+    owner = owner_reference("batch/v1", "Job", job.name, job.uid)
+    if asking_job(session) is not None:
+        owner = _session_reference(session)
     left = seconds_until(datetime.fromtimestamp(identity.deadline, tz=now.tzinfo), now)
     marker = {names.TIMER_LABEL: identity.name}
     return {
@@ -113,7 +110,7 @@ def timer(session: TaskSession, owner: ObservedJob, identity: names.Identity, no
             "name": identity.name,
             "namespace": session.metadata.namespace,
             "labels": child_labels(session),
-            "ownerReferences": [owner_reference("batch/v1", "Job", owner.name, owner.uid)],
+            "ownerReferences": [owner],
         },
         "spec": {
             "parallelism": 0,
@@ -170,7 +167,11 @@ def role(session: TaskSession, identity: names.Identity, timer_uid: str, rules: 
 def role_binding(
     session: TaskSession, identity: names.Identity, timer_uid: str, name: str, reference: RoleReference | None
 ) -> Manifest:
-    """Build the RoleBinding `name` of a role, or, for None, of the session's own Role of inline rules."""
+    """Build the RoleBinding `name` of a role, or, for None, of the session's own Role of inline rules.
+
+    It hangs on the timer, but for a Job that joined: there timer and identity go with the Job, and the RoleBindings
+    with the TaskSession, so that whichever of the two goes takes what the other's half needs.
+    """
     manifest = _child(
         session,
         api_version=f"{_RBAC}/v1",
@@ -179,6 +180,8 @@ def role_binding(
         timer_name=identity.name,
         timer_uid=timer_uid,
     )
+    if is_joined(session):
+        manifest["metadata"]["ownerReferences"] = [_session_reference(session)]
     return {
         **manifest,
         "roleRef": {

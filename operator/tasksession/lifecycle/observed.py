@@ -42,8 +42,22 @@ class JobEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What an annotated Job asks for, in its author's words: none of it has been read yet."""
+
+    policy: str
+    ttl: str | None
+    reason: str | None
+    access: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedJob:
-    """The parts of a batch/v1 Job that decisions are made from."""
+    """The parts of a batch/v1 Job that decisions are made from.
+
+    `requested_by`, with uid and groups, is the stamp; `session` names the TaskSession that the Job belongs to, and
+    `asks` is what it asks for where it is to have one of its own. `started` is when the Job controller took it up.
+    """
 
     namespace: str
     name: str
@@ -53,10 +67,14 @@ class ObservedJob:
     owner_name: str | None
     owner_uid: str | None
     requested_by: str | None
+    requested_by_uid: str
+    requested_by_groups: tuple[str, ...]
     session: str | None
+    asks: JobRequest | None
     suspended: bool
     service_account: str | None
     active_deadline_seconds: int | None
+    started: datetime | None
     end: JobEnd | None
     being_deleted: bool
 
@@ -77,13 +95,35 @@ class ObservedJob:
             owner_name=owner.get("name"),
             owner_uid=owner.get("uid"),
             requested_by=annotations.get(names.REQUESTED_BY_ANNOTATION),
+            requested_by_uid=annotations.get(names.REQUESTED_BY_UID_ANNOTATION, ""),
+            requested_by_groups=tuple(
+                filter(None, annotations.get(names.REQUESTED_BY_GROUPS_ANNOTATION, "").split("\n"))
+            ),
             session=annotations.get(names.SESSION_ANNOTATION),
+            asks=_request_of(annotations),
             suspended=bool(spec.get("suspend")),
             service_account=(template_metadata.get("annotations") or {}).get(names.SERVICE_ACCOUNT_ANNOTATION),
             active_deadline_seconds=spec.get("activeDeadlineSeconds"),
+            started=_moment((job.get("status") or {}).get("startTime")),
             end=_end_of(job),
             being_deleted=metadata.get("deletionTimestamp") is not None,
         )
+
+
+def _request_of(annotations: Mapping[str, str]) -> JobRequest | None:
+    policy = annotations.get(names.POLICY_ANNOTATION)
+    if policy is None:
+        return None
+    return JobRequest(
+        policy=policy,
+        ttl=annotations.get(names.TTL_ANNOTATION),
+        reason=annotations.get(names.REASON_ANNOTATION),
+        access=annotations.get(names.ACCESS_ANNOTATION),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
@@ -93,12 +133,11 @@ def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
     for kind, outcome in _ENDING_CONDITIONS.items():
         if kind in conditions:
             condition = conditions[kind]
-            time = condition.get("lastTransitionTime")
             return JobEnd(
                 outcome=outcome,
                 reason=condition.get("reason") or "",
                 message=condition.get("message") or "",
-                time=datetime.fromisoformat(time) if time else None,
+                time=_moment(condition.get("lastTransitionTime")),
             )
     return None
 

@@ -22,7 +22,7 @@ GONE = Progress(role_bindings_gone=True, timer_gone=True)
 
 def running(**changes: Any) -> Any:
     """The released Job of a live session."""
-    return make.job(released_as=make.identity(), **changes)
+    return make.job(**{"released_as": make.identity(), "active_deadline_seconds": 600, "started": make.NOW, **changes})
 
 
 def ended_by(kind: str, reason: str = "", moment: datetime = LATER, **changes: Any) -> Any:
@@ -141,6 +141,23 @@ def test_the_deadline_ends_a_session_whose_job_runs_on() -> None:
     [write] = decision.actions
     assert isinstance(write, actions.WriteStatus)
     assert (write.status.state, write.status.end_reason) == (State.EXPIRED, Reason.DEADLINE_REACHED)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        running(started=make.NOW + timedelta(minutes=3)),
+        running(active_deadline_seconds=None),
+        running(started=None),
+    ],
+    ids=["taken up late", "without a deadline", "not taken up"],
+)
+def test_a_job_that_would_outlive_the_deadline_is_stopped(job: Any) -> None:
+    """A Job whose own activeDeadlineSeconds ends later than the session, as an author's may, is stopped."""
+    stop, write = decide(make.active(), make.observed(job=job, progress=GONE), DEADLINE).actions
+    assert isinstance(stop, actions.StopJob)
+    assert isinstance(write, actions.WriteStatus)
+    assert write.status.state is State.EXPIRED
 
 
 def test_a_revoked_session_has_its_job_stopped() -> None:

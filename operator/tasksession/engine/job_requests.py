@@ -1,0 +1,119 @@
+"""Gives annotated Jobs the TaskSession they ask for, and stops Jobs whose session is no more.
+
+The reconciler calls `attend` before it drives the session of a name. What is to be done is decided by
+`lifecycle.asking`; nothing is created for a Job that ran, and nothing is stopped on the word of a cache alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tasksession.api.session import TaskSession
+from tasksession.cluster import events, paths
+from tasksession.cluster.applying import Applier
+from tasksession.cluster.client import Client
+from tasksession.cluster.errors import Missing
+from tasksession.engine.memory import Memory, readable
+from tasksession.engine.queue import Key, WorkQueue
+from tasksession.lifecycle import actions
+from tasksession.lifecycle.asking import attend, is_bare, rejected
+from tasksession.lifecycle.decision import Decision
+from tasksession.lifecycle.observed import ObservedJob, Progress, Refusal, RefusalKind
+
+#: How soon a TaskSession that could not be created is tried again.
+_RETRY_SECONDS = 30.0
+#: How soon to look again where a TaskSession is in the way that is about to go.
+_SOON_SECONDS = 1.0
+#: Of so many Jobs it is remembered what they were told, so that they are not told again at every look.
+_TOLD_LIMIT = 4096
+
+
+class JobRequests:
+    """What is done for Jobs beside what is done for sessions."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        applier: Applier,
+        memory: Memory,
+        queue: WorkQueue,
+        post: Callable[[events.Subject, actions.Announcement], None],
+    ) -> None:
+        self._client = client
+        self._applier = applier
+        self._memory = memory
+        self._queue = queue
+        self._post = post
+        self._told: dict[str, actions.Announcement] = {}
+
+    async def attend(self, key: Key) -> None:
+        """Bring the Jobs of one session's name to rest. Raises ClusterError where it has to be tried again."""
+        for job in self._memory.jobs_of(key):
+            await self._carry_out(key, job, attend(job, self._memory.session(key)))
+
+    async def _carry_out(self, key: Key, job: ObservedJob, decision: Decision) -> None:
+        for action in decision.actions:
+            match action:
+                case actions.CreateSession():
+                    await self._create(key, job, action)
+                case actions.StopJob():
+                    await self._stop(key, job, action)
+                case actions.TellJob():
+                    self._tell(job, action)
+
+    async def _create(self, key: Key, job: ObservedJob, action: actions.CreateSession) -> None:
+        outcome = await self._applier.apply(action, Progress())
+        if outcome.session is not None:
+            self._memory.see_session(outcome.session)
+        refusal = outcome.refusal
+        if refusal is not None:
+            await self._refused(key, job, action, refusal)
+        elif self._memory.session(key) is None:
+            # One that is about to go, or went while it was looked at.
+            self._queue.add_later(key, _SOON_SECONDS)
+        else:
+            # Also where it is somebody else's: then there is something to tell.
+            await self._carry_out(key, job, attend(job, self._memory.session(key)))
+
+    async def _refused(self, key: Key, job: ObservedJob, action: actions.CreateSession, refusal: Refusal) -> None:
+        if refusal.kind is not RefusalKind.INVALID:
+            self._queue.add_later(key, _RETRY_SECONDS)
+            await self._carry_out(key, job, attend(job, None, refusal))
+        elif is_bare(action.manifest):
+            await self._carry_out(key, job, rejected(job, refusal))
+        else:
+            await self._carry_out(key, job, attend(job, None, refusal))
+
+    async def _stop(self, key: Key, job: ObservedJob, action: actions.StopJob) -> None:
+        """Stop a Job once both it and the session have been read afresh: a view may be older than the other's."""
+        session = await self._read_session(key)
+        if session is not None:
+            self._memory.see_session(session)
+        try:
+            found = await self._client.get(paths.one("Job", job.namespace, job.name))
+        except Missing:
+            self._memory.lose_job(job)
+            return
+        current = ObservedJob.from_object(found)
+        self._memory.see_job(current)
+        if action in attend(current, session).actions:
+            outcome = await self._applier.apply(action, Progress())
+            if outcome.job is not None:
+                self._memory.see_job(outcome.job)
+
+    async def _read_session(self, key: Key) -> TaskSession | None:
+        try:
+            item: dict[str, Any] = await self._client.get(paths.one("TaskSession", key.namespace, key.name))
+        except Missing:
+            return None
+        return readable(item)
+
+    def _tell(self, job: ObservedJob, action: actions.TellJob) -> None:
+        if self._told.get(job.uid) == action.announcement:
+            return
+        self._told[job.uid] = action.announcement
+        if len(self._told) > _TOLD_LIMIT:
+            del self._told[next(iter(self._told))]
+        self._post(events.about_job(job), action.announcement)

@@ -1,0 +1,150 @@
+"""Annotated Jobs: what they ask for becomes a TaskSession, once, and a Job that lost its session is stopped."""
+
+from typing import Any
+
+import pytest
+
+from tasksession.api import names
+from tasksession.api.conditions import Reason
+from tasksession.api.session import TaskSession
+from tasksession.lifecycle import actions
+from tasksession.lifecycle.asking import Unusable, attend, is_bare, read_access, rejected
+from tasksession.lifecycle.decision import NOTHING
+from tasksession.lifecycle.observed import ObservedJob, Refusal, RefusalKind
+from tests.unit import make
+
+ACCESS = "roles: [{kind: ClusterRole, name: view}]\n"
+
+
+def asked(job: ObservedJob, refusal: Refusal | None = None) -> dict[str, Any]:
+    """The manifest of the TaskSession that is created."""
+    [action] = attend(job, None, refusal).actions
+    assert isinstance(action, actions.CreateSession)
+    return dict(action.manifest)
+
+
+def told(job: ObservedJob, session: TaskSession | None, refusal: Refusal | None = None) -> actions.Announcement:
+    """What the Job is told."""
+    [action] = attend(job, session, refusal).actions
+    assert isinstance(action, actions.TellJob)
+    return action.announcement
+
+
+def test_an_annotated_job_asks_for_a_session_of_its_name() -> None:
+    """The TaskSession is owned by the Job, bears its annotations as its spec, and its stamp as its requester."""
+    job = make.annotated_job(annotations={"reason": "CHG-1", "access": ACCESS})
+    manifest = asked(job)
+    assert manifest["metadata"]["name"] == "triage"
+    assert manifest["metadata"]["ownerReferences"] == [
+        {"apiVersion": "batch/v1", "kind": "Job", "name": "triage", "uid": make.JOB_UID,
+         "controller": True, "blockOwnerDeletion": True}
+    ]  # fmt: skip
+    assert manifest["spec"] == {
+        "policy": "ticket-triage",
+        "ttl": "10m",
+        "reason": "CHG-1",
+        "access": {"roles": [{"kind": "ClusterRole", "name": "view"}]},
+        "task": {"job": {"name": "triage"}},
+        "requester": {"username": "jane", "uid": "", "groups": ["system:authenticated"]},
+    }
+
+
+def test_what_is_not_annotated_is_not_asked_for() -> None:
+    """Without ttl, reason and access the policy's defaults count."""
+    job = make.annotated_job()
+    bare = ObservedJob.from_object(
+        {"metadata": {"name": "triage", "annotations": {names.POLICY_ANNOTATION: "p"}}, "spec": {"suspend": True}}
+    )
+    assert set(asked(bare)["spec"]) == {"policy", "task", "requester"}
+    assert set(asked(job)["spec"]) == {"policy", "task", "requester", "ttl"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("roles: [", "is not YAML"),
+        ("- a", "is no mapping"),
+        ("", "is no mapping"),
+        ("a: &x [1]\nb: *x", "has YAML anchors"),
+        ("roles: 2026-01-01", "holds what spec.access cannot"),
+        ("roles: !!binary aGk=", "holds what spec.access cannot"),
+        ("roles: !!python/object:os.system x", "is not YAML"),
+        ("roles: .nan", "holds what spec.access cannot"),
+        ("[" * 5000, "is not YAML"),
+        ("a: " + "[" * 900 + "]" * 900, ""),
+        ("x" * 8193, "longer than 8192"),
+    ],
+)
+def test_an_access_that_cannot_be_used_says_why(text: str, words: str) -> None:
+    """Broken, hostile and oversized YAML leads to a TaskSession that asks for nothing and says what is wrong."""
+    manifest = asked(make.annotated_job(annotations={"access": text}))
+    if not words:
+        # Deep, and still within what can be read: the API server judges it.
+        assert "access" in manifest["spec"] or is_bare(manifest)
+        return
+    with pytest.raises(Unusable, match=words):
+        read_access(text)
+    assert words in manifest["metadata"]["annotations"][names.PROBLEM_ANNOTATION]
+    assert set(manifest["spec"]) == {"policy", "task", "requester"}
+
+
+def test_what_the_api_server_refuses_is_said_by_the_session() -> None:
+    """An unknown field or a bad bound, which the API server names, ends up on the TaskSession."""
+    refusal = Refusal(RefusalKind.INVALID, "TaskSession", 'unknown field "spec.access.rules[0].resourceName"')
+    manifest = asked(make.annotated_job(), refusal)
+    assert is_bare(manifest)
+    assert "resourceName" in manifest["metadata"]["annotations"][names.PROBLEM_ANNOTATION]
+    [action] = rejected(make.annotated_job(), refusal).actions
+    assert isinstance(action, actions.TellJob)
+    assert action.announcement.reason == Reason.INVALID_JOB
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(RefusalKind.QUOTA, Reason.QUOTA_EXCEEDED), (RefusalKind.FORBIDDEN, Reason.API_ERROR)]
+)
+def test_what_may_pass_is_told_to_the_job(kind: RefusalKind, reason: Reason) -> None:
+    """A quota or a missing right leaves the Job suspended, with an Event that says why."""
+    assert told(make.annotated_job(), None, Refusal(kind, "TaskSession", "no room")).reason == reason
+
+
+def test_a_job_with_its_session_needs_nothing_more() -> None:
+    """Its own TaskSession, and one of a dead namesake that is about to go, are waited for."""
+    assert attend(make.annotated_job(), make.asked_session()) == NOTHING
+    assert attend(make.annotated_job(uid="9" * 8), make.asked_session()) == NOTHING
+
+
+def test_a_session_of_somebody_else_in_the_way_is_told() -> None:
+    """A TaskSession of the Job's name that was made by hand is never taken for the Job's."""
+    announcement = told(make.annotated_job(), make.session())
+    assert announcement.reason == Reason.JOB_NOT_OURS
+    assert "delete it" in announcement.message
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        make.annotated_job(deleting=True),
+        make.annotated_job(condition=("Complete", "", make.NOW)),
+        make.joining_job(),
+        make.job(released_as=make.identity()),
+        make.annotated_job(released_as=make.identity(), active_deadline_seconds=1),
+    ],
+    ids=["being deleted", "over", "joining", "of a jobTemplate", "stopped"],
+)
+def test_other_jobs_are_left_alone(job: ObservedJob) -> None:
+    """Nothing is asked for a Job that is over, that joins a session, or that a TaskSession owns."""
+    assert attend(job, None) == NOTHING
+
+
+@pytest.mark.parametrize("session", [None, make.session(), make.active(uid="9" * 8)], ids=["none", "new", "another's"])
+@pytest.mark.parametrize("job", [make.annotated_job, make.joining_job])
+def test_a_job_that_ran_gets_no_second_session(job: Any, session: TaskSession | None) -> None:
+    """A Job whose session is gone is stopped; whatever stands in that session's place is not its own."""
+    running = job(released_as=make.identity(), uid="7" * 8)
+    stop = actions.StopJob(namespace=make.NAMESPACE, name=running.name, uid=running.uid)
+    assert attend(running, session).actions == (stop,)
+
+
+def test_a_job_with_a_live_session_is_not_stopped() -> None:
+    """The session that a Job was released for keeps it running."""
+    assert attend(make.annotated_job(released_as=make.identity()), make.active()) == NOTHING
