@@ -9,6 +9,7 @@ _PREFIX = "tasksession-"
 _MUTATING = (
     "cronjob-stamp",
     "job-injection",
+    "job-suspend",
     "pod-identity",
     "requester-stamp",
 )
