@@ -102,6 +102,10 @@ node-tools: setup ## Install what a real node needs (Debian or Ubuntu, root); a 
 crds: setup ## Write the custom resource definitions from the models
 	$(BIN)/python -m tasksession.api.crds
 
+.PHONY: guards
+guards: setup ## Write what the operator compares the guards with, from the chart (needs helm, built once)
+	$(BIN)/python -m tests.cluster.guards_file
+
 .PHONY: requirements
 requirements: ## Lock the dependencies anew, with hashes and without the name of any index
 	requirements/lock

@@ -1,56 +1,38 @@
-"""The guards that have to be in force before anything is granted: what the chart installs, by kind and name.
+"""The guards that have to be in force before anything is granted: what the chart installs, word for word.
 
-The engine compares them with what the API server has. A test compares this list with the rendered chart; a guard that
-is in one of the two alone fails it. It must never be shortened at run time: a missing guard is a reason not to grant.
+They are read from `expected_guards.json`, which `make guards` writes from the rendered chart; a test fails where it is
+stale. The engine compares them with what the API server has. Nothing may shorten the list at run time: a missing guard
+is a reason not to grant.
 """
 
-_PREFIX = "tasksession-"
+from __future__ import annotations
 
-_MUTATING = (
-    "cronjob-stamp",
-    "job-injection",
-    "job-suspend",
-    "pod-identity",
-    "requester-stamp",
-)
+import json
+from importlib import resources
+from typing import Any
 
-_VALIDATING = (
-    "cascade",
-    "cronjob",
-    "job-edit",
-    "job-shape",
-    "job-stamp",
-    "kubernetes-service",
-    "operator-children",
-    "operator-jobs",
-    "operator-kinds",
-    "operator-pods",
-    "operator-sessions",
-    "pod-connect",
-    "pod-create",
-    "pod-delete",
-    "pod-edit",
-    "pod-eviction",
-    "requester",
-    "reserved-names",
-    "root-ca",
-    "session-create",
-    "session-edit",
-    "session-identity",
-    "session-status",
-    "stored-token",
-    "subjects",
-    "timer-label",
-    "token",
-    "tombstone",
-    "use",
-)
-
-#: Kind and name of each policy. Its binding has the same name.
-EXPECTED_GUARDS: tuple[tuple[str, str], ...] = (
-    *(("MutatingAdmissionPolicy", _PREFIX + name) for name in _MUTATING),
-    *(("ValidatingAdmissionPolicy", _PREFIX + name) for name in _VALIDATING),
-)
+from tasksession.guards.comparing import ExpectedGuard
 
 #: On every guard and its binding, with the guard's name without the prefix: what the operator watches.
 GUARD_LABEL = "tasksession.dev/guard"
+
+
+def _read() -> dict[str, Any]:
+    text = resources.files("tasksession.cluster").joinpath("expected_guards.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+_CONTENT = _read()
+
+#: What the file was made of: a digest of the chart's files that guards come from.
+SOURCE: str = _CONTENT["source"]
+
+#: Each guard as it ships. Its binding has the same name.
+GUARDS: tuple[ExpectedGuard, ...] = tuple(
+    ExpectedGuard(kind=guard["kind"], name=guard["name"], policies=tuple(guard["policies"]), binding=guard["binding"])
+    for guard in _CONTENT["guards"]
+)
+
+#: Kind and name of each policy.
+EXPECTED_GUARDS: tuple[tuple[str, str], ...] = tuple((guard.kind, guard.name) for guard in GUARDS)

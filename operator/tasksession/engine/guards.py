@@ -1,14 +1,18 @@
 """Whether the guards, the admission policies that hold the operator and everyone else to the rules, are in force.
 
-The watch and the sweep feed it; the reconciler asks it before each grant. Not listed yet, missing, not bound, or
-bound so that it would not refuse: nothing is granted. It never ends a live session: the API server's other limits
-and the deadline still hold for that.
+The watch and the sweep feed it; the reconciler asks it before each grant. Not listed yet, missing, not bound, or with
+any other content than this version ships: nothing is granted. It never ends a live session: the API server's other
+limits and the deadline still hold for that. What was compared once is compared again only after a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from tasksession.guards.comparing import Comparison, ExpectedGuard, closest, compare
+from tasksession.guards.values import agreed, disagreements
 
 #: From the plural of a binding's resource to its policy's.
 _POLICY_OF_BINDING = {
@@ -21,15 +25,40 @@ _PLURAL_OF_KIND = {
 }
 _PLURALS = frozenset(_POLICY_OF_BINDING) | frozenset(_POLICY_OF_BINDING.values())
 
+#: Plural and name.
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A policy or binding as it was seen last."""
+
+    uid: str | None
+    created: str
+    deleting: bool
+    spec: Mapping[str, Any]
+
+    @classmethod
+    def from_object(cls, item: Mapping[str, Any]) -> _Seen:
+        metadata = item["metadata"]
+        return cls(
+            uid=metadata.get("uid"),
+            created=str(metadata.get("creationTimestamp") or ""),
+            deleting=metadata.get("deletionTimestamp") is not None,
+            spec=item.get("spec") or {},
+        )
+
 
 class Guards:
     """The admission policies and bindings seen, compared with those that have to be there."""
 
-    def __init__(self, expected: Iterable[tuple[str, str]]) -> None:
-        """`expected`: kind and name of each policy."""
-        self._expected = tuple((_PLURAL_OF_KIND[kind], name) for kind, name in expected)
-        self._seen: dict[tuple[str, str], dict[str, Any]] = {}
+    def __init__(self, expected: Iterable[ExpectedGuard]) -> None:
+        self._expected = {(_PLURAL_OF_KIND[guard.kind], guard.name): guard for guard in expected}
+        self._seen: dict[_Key, _Seen] = {}
         self._listed = False
+        self._operator_user: str | None = None
+        self._compared: dict[_Key, Comparison] = {}
+        self._problems: dict[str, str] | None = None
         self.changes = 0
         """How many events were taken in: a listing that one of them came into is not to be believed."""
 
@@ -38,55 +67,105 @@ class Guards:
         """Whether a resource is one that guards are made of."""
         return plural in _PLURALS
 
-    def see(self, plural: str, item: dict[str, Any]) -> None:
+    def belong_to(self, operator_user: str) -> None:
+        """Say who the operator is for the API server: the guards must mean the same user."""
+        self._operator_user = operator_user
+        self._problems = None
+
+    def see(self, plural: str, item: Mapping[str, Any]) -> None:
         """Take in a policy or binding."""
         self.changes += 1
-        self._seen[plural, item["metadata"]["name"]] = {
-            "uid": item["metadata"].get("uid"),
-            "deleting": item["metadata"].get("deletionTimestamp") is not None,
-            "spec": item.get("spec") or {},
-        }
+        key = (plural, item["metadata"]["name"])
+        now = _Seen.from_object(item)
+        if self._seen.get(key) != now:
+            self._forget(key, self._seen.get(key), now)
+            self._seen[key] = now
 
-    def lose(self, plural: str, item: dict[str, Any]) -> None:
+    def lose(self, plural: str, item: Mapping[str, Any]) -> None:
         """Take in that a policy or binding was deleted."""
         self.changes += 1
         key = (plural, item["metadata"]["name"])
-        if key in self._seen and self._seen[key]["uid"] == item["metadata"].get("uid"):
+        before = self._seen.get(key)
+        if before is not None and before.uid == item["metadata"].get("uid"):
+            self._forget(key, before)
             del self._seen[key]
 
-    def replace(self, items: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    def replace(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
         """Take in a full listing."""
-        self._seen = {}
-        for plural, item in items:
+        listed = list(items)
+        there = {(plural, item["metadata"]["name"]) for plural, item in listed}
+        for key in [key for key in self._seen if key not in there]:
+            self._forget(key, self._seen.pop(key))
+        for plural, item in listed:
             self.see(plural, item)
         self._listed = True
 
     def missing(self) -> tuple[str, ...]:
-        """Name every guard that is not in force; all of them until the first listing."""
+        """Name every guard that is not in force, and why; until the first listing, that there was none."""
         if not self._listed:
             return ("not listed yet",)
-        return tuple(name for plural, name in self._expected if not self._in_force(plural, name))
+        return tuple(f"{name}: {problem}" for name, problem in self.problems().items())
 
-    def _in_force(self, plural: str, name: str) -> bool:
-        policy = self._seen.get((plural, name))
-        if policy is None or policy["deleting"] or policy["spec"].get("failurePolicy", "Fail") != "Fail":
-            return False
-        return any(
-            self._binds(kind, binding["spec"], plural, name)
-            for (kind, _), binding in self._seen.items()
-            if kind in _POLICY_OF_BINDING
-        )
+    def problems(self) -> dict[str, str]:
+        """What is wrong with each guard that is not in force, by its name."""
+        if self._problems is None:
+            for key in self._expected:
+                if key not in self._compared:
+                    self._compared[key] = self._compare(*key)
+            different = {key[1]: each.differences[0] for key, each in self._compared.items() if each.differences}
+            wrong = disagreements(self._found(), self._operator_user or "not known yet")
+            self._problems = {
+                name: different.get(name) or wrong[name]
+                for _, name in self._expected
+                if name in different or name in wrong
+            }
+        return self._problems
 
-    @staticmethod
-    def _binds(kind: str, spec: dict[str, Any], plural: str, name: str) -> bool:
-        if _POLICY_OF_BINDING[kind] != plural or spec.get("policyName") != name:
-            return False
-        if _narrows(spec.get("matchResources") or {}):
-            return False
-        return plural != "validatingadmissionpolicies" or "Deny" in (spec.get("validationActions") or ())
+    def values(self) -> dict[str, str]:
+        """What the guards have in place of the placeholders, by placeholder."""
+        self.problems()
+        return agreed(self._found())
 
+    def newest(self) -> str | None:
+        """When the youngest of the guards and bindings was created, in the API server's words; None without any."""
+        return max((seen.created for seen in self._seen.values() if seen.created), default=None)
 
-def _narrows(match: dict[str, Any]) -> bool:
-    """Whether a binding leaves out any request that its policy is for."""
-    selectors = (match.get("namespaceSelector") or {}, match.get("objectSelector") or {})
-    return any(selectors) or bool(match.get("excludeResourceRules")) or bool(match.get("resourceRules"))
+    def _found(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        return {key[1]: each.found for key, each in self._compared.items() if not each.differences}
+
+    def _forget(self, key: _Key, *seen: _Seen | None) -> None:
+        """Have the guards compared again that a policy or binding belongs to."""
+        plural, _ = key
+        self._problems = None
+        if plural not in _POLICY_OF_BINDING:
+            self._compared.pop(key, None)
+            return
+        for each in seen:
+            if each is not None:
+                self._compared.pop((_POLICY_OF_BINDING[plural], str(each.spec.get("policyName"))), None)
+
+    def _compare(self, plural: str, name: str) -> Comparison:
+        expected, policy = self._expected[plural, name], self._seen.get((plural, name))
+        if policy is None:
+            return Comparison(differences=("it is not installed",), found=())
+        if policy.deleting:
+            return Comparison(differences=("it is being deleted",), found=())
+        compared = closest(expected.policies, policy.spec)
+        if compared.differences:
+            return compared
+        bound = self._compare_bindings(plural, name, expected.binding)
+        return Comparison(differences=bound, found=compared.found)
+
+    def _compare_bindings(self, plural: str, name: str, expected: Mapping[str, Any]) -> tuple[str, ...]:
+        """What is wrong with the best binding of a policy; one that holds is enough."""
+        best: tuple[str, ...] = ("it has no binding",)
+        for (kind, binding_name), seen in self._seen.items():
+            if _POLICY_OF_BINDING.get(kind) != plural or seen.spec.get("policyName") != name:
+                continue
+            differences = compare(expected, seen.spec).differences
+            if seen.deleting:
+                differences = ("it is being deleted", *differences)
+            if not differences:
+                return ()
+            best = tuple(f"its binding {binding_name} is not in force: {each}" for each in differences)
+        return best

@@ -15,7 +15,7 @@ from tasksession.api import names
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, ConfigurationError
 from tasksession.cluster.errors import ClusterError, Missing, Refused
-from tasksession.cluster.expected_guards import EXPECTED_GUARDS
+from tasksession.cluster.expected_guards import GUARDS
 from tasksession.cluster.lease import LeaseGate, LeaseSettings
 from tasksession.cluster.questions import Questions
 from tasksession.cluster.watching import Watch
@@ -51,7 +51,7 @@ class Operator:
         self._settings = settings
         self._memory = Memory()
         self._queue = WorkQueue()
-        self._guards = Guards(EXPECTED_GUARDS)
+        self._guards = Guards(GUARDS)
         self._deadlines = Deadlines(self._due)
         self._stopping = asyncio.Event()
         self._health = Health(
@@ -99,6 +99,7 @@ class Operator:
 
     async def _work(self, background: list[asyncio.Task[None]]) -> None:
         username = await self._check()
+        self._guards.belong_to(username)
         if not await self._become_leader():
             return
         evaluator = ConditionEvaluator()

@@ -1,0 +1,1 @@
+"""Guards that are weakened, and the doctor, on a real API server."""

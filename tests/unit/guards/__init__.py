@@ -1,0 +1,1 @@
+"""Guards compared with what ships."""
