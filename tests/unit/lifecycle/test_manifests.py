@@ -10,6 +10,7 @@ import pytest
 from tasksession.api import names
 from tasksession.api.access import PolicyRule
 from tasksession.lifecycle import manifests
+from tasksession.lifecycle.task_job import seconds_until
 from tests.unit import make
 
 IDENTITY = names.Identity(make.JOB_UID, int((make.NOW + timedelta(minutes=10)).timestamp()))
@@ -107,7 +108,7 @@ def test_the_timer_has_no_pods_and_removes_itself() -> None:
 def test_seconds_left_are_rounded_up_and_at_least_one(late: float, expected: int) -> None:
     """A timer never fires before the deadline, and one that is made too late fires at once."""
     deadline = make.NOW + timedelta(minutes=10)
-    assert manifests.seconds_until(deadline, make.NOW + timedelta(seconds=late)) == expected
+    assert seconds_until(deadline, make.NOW + timedelta(seconds=late)) == expected
 
 
 def test_the_role_has_the_rules_asked_for() -> None:
