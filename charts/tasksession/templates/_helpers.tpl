@@ -120,3 +120,70 @@ object.metadata.?finalizers.orValue([]).all(f, f in oldObject.metadata.?finalize
 {{- define "tasksession.sameOwners" -}}
 object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])
 {{- end }}
+
+{{/* The shape of a session's Job, as validations: the same for a Job and for the jobTemplate of a CronJob. They need the
+     variables annotations, labels, finalizers, spec, template, pod, containers and operator. */}}
+{{- define "tasksession.jobShape" -}}
+- expression: >-
+    !variables.template.metadata.?annotations.orValue({}).exists(k, k.startsWith('tasksession.dev/')) &&
+    !variables.template.metadata.?labels.orValue({}).exists(k, k.startsWith('tasksession.dev/'))
+  message: "the pod template of a session's Job gets its identity at release: leave tasksession.dev/ labels and annotations out of it, and annotate the Job's own metadata (of a CronJob: spec.jobTemplate.metadata)"
+- expression: "('tasksession.dev/policy' in variables.annotations) != ('tasksession.dev/session' in variables.annotations)"
+  message: "tasksession.dev/ is reserved: annotate the Job with either tasksession.dev/policy or tasksession.dev/session, or leave such labels and annotations out"
+- expression: >-
+    variables.annotations.all(k, !k.startsWith('tasksession.dev/') || k in [
+      'tasksession.dev/policy', 'tasksession.dev/session', 'tasksession.dev/ttl', 'tasksession.dev/reason',
+      'tasksession.dev/access', 'tasksession.dev/requested-by', 'tasksession.dev/requested-by-uid',
+      'tasksession.dev/requested-by-groups'])
+  message: "unknown tasksession.dev/ annotation: there are policy, session, ttl, reason and access"
+- expression: >-
+    variables.labels.all(k, !k.startsWith('tasksession.dev/') || k == 'tasksession.dev/managed' ||
+      (variables.operator && k in ['tasksession.dev/session', 'tasksession.dev/session-uid']))
+  message: "labels with tasksession.dev/ are the operator's: leave them out"
+- expression: >-
+    !('tasksession.dev/session' in variables.annotations) ||
+    !['tasksession.dev/ttl', 'tasksession.dev/reason', 'tasksession.dev/access'].exists(k, k in variables.annotations)
+  message: "a Job that joins a TaskSession asks for nothing itself: write ttl, reason and access into the TaskSession's spec"
+{{- range $key, $what := dict "policy" "SessionPolicy" "session" "TaskSession" }}
+- expression: >-
+    !('tasksession.dev/{{ $key }}' in variables.annotations) || (
+      variables.annotations['tasksession.dev/{{ $key }}'].size() <= {{ eq $key "policy" | ternary 253 63 }} &&
+      variables.annotations['tasksession.dev/{{ $key }}'].matches(
+        '^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$'))
+  message: "the annotation tasksession.dev/{{ $key }} is no name: write that of a {{ $what }}, in small letters, digits, dashes and dots"
+{{- end }}
+# As spec.ttl of a TaskSession.
+- expression: >-
+    !('tasksession.dev/ttl' in variables.annotations) || (
+      variables.annotations['tasksession.dev/ttl'].size() <= 32 &&
+      variables.annotations['tasksession.dev/ttl'].matches('^([0-9]+([.][0-9]+)?(ns|us|µs|ms|s|m|h))+$') &&
+      duration(variables.annotations['tasksession.dev/ttl']) >= duration('10s') &&
+      duration(variables.annotations['tasksession.dev/ttl']) <= duration('24h'))
+  message: "the annotation tasksession.dev/ttl must be a duration from 10s to 24h, such as 90s, 15m or 1h30m"
+- expression: "variables.annotations[?'tasksession.dev/reason'].orValue('').size() <= 1024"
+  message: "the annotation tasksession.dev/reason has at most 1024 characters: shorten it"
+- expression: >-
+    !('tasksession.dev/access' in variables.annotations) || (
+      variables.annotations['tasksession.dev/access'].size() <= 8192 &&
+      variables.annotations['tasksession.dev/access'].trim() != '')
+  message: "the annotation tasksession.dev/access is empty or longer than 8192 characters: write roles and rules as in a TaskSession's spec.access, or leave it out for the policy's defaults"
+- expression: "!request.namespace.matches('{{ include "tasksession.excludedNamespaces" . }}')"
+  messageExpression: "'no session may be in namespace ' + request.namespace + ': create the Job in a namespace of your own'"
+- expression: "variables.finalizers.size() == 0 && variables.template.metadata.?finalizers.orValue([]).size() == 0"
+  message: "a session's Job has no finalizers, they would keep its access alive: leave them out"
+- expression: "variables.spec.?managedBy.orValue('kubernetes.io/job-controller') == 'kubernetes.io/job-controller'"
+  message: "a session's Job is run by the Job controller, which ends it at the deadline: leave spec.managedBy out"
+- expression: "variables.pod.?terminationGracePeriodSeconds.orValue(30) <= {{ .Values.maxGraceSeconds }}"
+  message: "pods of a session must end at its deadline: set terminationGracePeriodSeconds to {{ .Values.maxGraceSeconds }} or less"
+- expression: "variables.pod.?serviceAccountName.orValue('') == '' && variables.pod.?serviceAccount.orValue('') == ''"
+  message: "a session brings its own ServiceAccount: leave serviceAccountName out of the Job"
+- expression: >-
+    variables.pod.?volumes.orValue([]).all(v, v.name == 'tasksession' ||
+      v.?projected.?sources.orValue([]).all(s, !has(s.serviceAccountToken) && !has(s.podCertificate)))
+  message: "a session's tokens and certificates come from the session alone: leave serviceAccountToken and podCertificate volumes out"
+- expression: >-
+    variables.containers.all(c, c.?volumeMounts.orValue([]).all(m, m.name == 'tasksession' ||
+      (m.mountPath != '{{ include "tasksession.tokenPath" . }}' &&
+       !m.mountPath.startsWith('{{ include "tasksession.tokenPath" . }}/'))))
+  message: "the session's token is at {{ include "tasksession.tokenPath" . }}: mount nothing else there"
+{{- end }}

@@ -1,4 +1,4 @@
-"""Manifests of annotated Jobs that kubectl, Argo CD or Flux apply again and again: no effect, and never a second run."""
+"""Manifests of annotated Jobs that kubectl, Argo CD or Flux apply again and again: no effect, no second run."""
 
 import json
 from datetime import UTC, datetime, timedelta
