@@ -96,9 +96,7 @@ class ObservedJob:
             owner_uid=owner.get("uid"),
             requested_by=annotations.get(names.REQUESTED_BY_ANNOTATION),
             requested_by_uid=annotations.get(names.REQUESTED_BY_UID_ANNOTATION, ""),
-            requested_by_groups=tuple(
-                filter(None, annotations.get(names.REQUESTED_BY_GROUPS_ANNOTATION, "").split("\n"))
-            ),
+            requested_by_groups=_groups_of(annotations),
             session=annotations.get(names.SESSION_ANNOTATION),
             asks=_request_of(annotations),
             suspended=bool(spec.get("suspend")),
@@ -120,6 +118,13 @@ def _request_of(annotations: Mapping[str, str]) -> JobRequest | None:
         reason=annotations.get(names.REASON_ANNOTATION),
         access=annotations.get(names.ACCESS_ANNOTATION),
     )
+
+
+def _groups_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Read the groups of the stamp where they are copied onto a TaskSession; of all other Jobs nobody reads them."""
+    if names.POLICY_ANNOTATION not in annotations:
+        return ()
+    return tuple(filter(None, annotations.get(names.REQUESTED_BY_GROUPS_ANNOTATION, "").split("\n")))
 
 
 def _moment(text: str | None) -> datetime | None:
