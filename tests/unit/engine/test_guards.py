@@ -176,7 +176,7 @@ def test_grace_is_a_small_number(text: str) -> None:
     """The longest grace is digits, and no longer than the chart allows."""
     values = {**VALUES, "seconds:maxGraceSeconds": text}
     assert names(listed(installed(values))) == sorted(
-        ["tasksession-job-shape", "tasksession-pod-delete", "tasksession-pod-eviction"]
+        ["tasksession-cronjob-shape", "tasksession-job-shape", "tasksession-pod-delete", "tasksession-pod-eviction"]
     )
 
 
