@@ -69,10 +69,24 @@ def content() -> str:
                 if spec not in guard["policies"]:
                     guard["policies"].append(spec)
     made = [{**guard, "binding": bindings[guard["name"]]} for _, guard in sorted(guards.items())]
-    text = json.dumps({"source": source(), "guards": made}, indent=1, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(
+        {"source": source(), "values": _upstream(), "guards": made}, indent=1, ensure_ascii=False, sort_keys=True
+    )
     if "sentinel" in text or re.search(rf"\b{_SECONDS}\b", text):
         raise ValueError("a value stands in a guard in a form that has no placeholder: teach this module that form")
     return text + "\n"
+
+
+def _upstream() -> dict[str, str]:
+    """Return the lists that the chart brings, as they stand in CEL."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    found = {}
+    for path in _LISTS:
+        inner = values
+        for part in path.split("."):
+            inner = inner[part]
+        found[f"strings:{path}"] = "[" + ", ".join(f"'{each}'" for each in inner) + "]"
+    return found
 
 
 def _know_every_value() -> None:

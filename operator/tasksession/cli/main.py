@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from tasksession import __version__
+from tasksession.cli.doctor import CannotExamineError, run_doctor
 from tasksession.cli.run import run_operator
+from tasksession.doctor.printing import as_json, as_text
 from tasksession.engine.settings import Settings
 from tasksession.observability.logs import LogFormat, configure
 
@@ -164,6 +168,61 @@ def run(
     problem = run_operator(settings)
     if problem is not None:
         raise click.ClickException(problem)
+
+
+@main.command(context_settings={"auto_envvar_prefix": "TASKSESSION", "show_default": True})
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="KUBECONFIG",
+    show_envvar=True,
+    help="How to reach the cluster. Without it: ~/.kube/config, or in a pod the pod's own ServiceAccount.",
+)
+@click.option("--context", metavar="NAME", help="The context of the kubeconfig. Without it: its current one.")
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    metavar="NAME",
+    help="Look at this namespace only; can be repeated. Without it: all in which sessions are or may be.",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Text for people, JSON for machines.",
+)
+@click.option(
+    "--request-timeout",
+    type=click.FloatRange(1, 300),
+    default=30,
+    help="Seconds after which a request to the API server counts as unanswered.",
+)
+def doctor(
+    *,
+    kubeconfig: Path | None,
+    context: str | None,
+    namespaces: tuple[str, ...],
+    output: Literal["text", "json"],
+    request_timeout: float,
+) -> None:
+    """Look for what weakens the product on a cluster, and say what to do.
+
+    It only reads. Run it as an administrator: what may not be read is reported as not checked. Exit status: 0 where
+    all is fine, but for notes; 1 with a failure, or where the cluster cannot be examined; 2 for a wrong option;
+    3 with warnings, or where something could not be checked.
+    """
+    if kubeconfig is None and _own_namespace() is None:
+        kubeconfig = Path("~/.kube/config").expanduser()
+    try:
+        user, report = run_doctor(
+            kubeconfig=kubeconfig, context=context, namespaces=namespaces, request_timeout=request_timeout
+        )
+    except CannotExamineError as error:
+        raise click.ClickException(str(error)) from error
+    write = as_json if output == "json" else as_text
+    click.echo(write(report, user=user))
+    sys.exit(report.status)
 
 
 def _names(text: str) -> tuple[str, ...]:

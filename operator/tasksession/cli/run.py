@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 
+from tasksession.doctor.at_start import examine_at_start
 from tasksession.engine.operator import Operator, StartupError
 from tasksession.engine.settings import Settings
 
@@ -33,4 +34,17 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, operator.stop)
-    await operator.run()
+    doctor = asyncio.create_task(
+        examine_at_start(
+            operator.ready,
+            kubeconfig=settings.kubeconfig,
+            request_timeout=settings.request_timeout,
+            namespaces=settings.namespaces,
+        ),
+        name="doctor",
+    )
+    try:
+        await operator.run()
+    finally:
+        doctor.cancel()
+        await asyncio.gather(doctor, return_exceptions=True)

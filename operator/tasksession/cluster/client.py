@@ -46,12 +46,14 @@ class Client:
         """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
     @classmethod
-    async def connect(cls, *, kubeconfig: Path | None, request_timeout: float = 10.0) -> Client:
-        """Connect with a kubeconfig, or, for None, as a pod of the cluster. Raises ConfigurationError."""
+    async def connect(
+        cls, *, kubeconfig: Path | None, context: str | None = None, request_timeout: float = 10.0
+    ) -> Client:
+        """Connect with a kubeconfig and one of its contexts, or, for None, as a pod. Raises ConfigurationError."""
         configuration = client.Configuration()
         try:
             if kubeconfig is not None:
-                await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+                await config.load_kube_config(str(kubeconfig), context=context, client_configuration=configuration)
             else:
                 config.load_incluster_config(configuration)
         except (config.ConfigException, OSError) as error:

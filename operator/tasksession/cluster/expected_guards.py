@@ -28,6 +28,9 @@ _CONTENT = _read()
 #: What the file was made of: a digest of the chart's files that guards come from.
 SOURCE: str = _CONTENT["source"]
 
+#: What the chart itself puts in the place of each list of users and audiences.
+UPSTREAM: dict[str, str] = _CONTENT["values"]
+
 #: Each guard as it ships. Its binding has the same name.
 GUARDS: tuple[ExpectedGuard, ...] = tuple(
     ExpectedGuard(kind=guard["kind"], name=guard["name"], policies=tuple(guard["policies"]), binding=guard["binding"])

@@ -13,6 +13,7 @@ _ROOTS = {
     "Event": "/api/v1",
     "Secret": "/api/v1",
     "ServiceAccount": "/api/v1",
+    "CronJob": "/apis/batch/v1",
     "Job": "/apis/batch/v1",
     "Role": "/apis/rbac.authorization.k8s.io/v1",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1",
@@ -22,6 +23,7 @@ _ROOTS = {
 _CLUSTER_ROOTS = {
     "Namespace": "/api/v1",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1",
     "MutatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1",
     "MutatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1",

@@ -126,9 +126,14 @@ class Guards:
         self.problems()
         return agreed(self._found())
 
-    def newest(self) -> str | None:
-        """When the youngest of the guards and bindings was created, in the API server's words; None without any."""
-        return max((seen.created for seen in self._seen.values() if seen.created), default=None)
+    def since(self, *names: str) -> str | None:
+        """Since when all parts of some guards are there, in the API server's words; None where one is not."""
+        parts = [
+            seen.created
+            for (plural, name), seen in self._seen.items()
+            if str(seen.spec.get("policyName") if plural in _POLICY_OF_BINDING else name) in names
+        ]
+        return max(parts) if len(parts) >= 2 * len(names) else None
 
     def _found(self) -> dict[str, tuple[tuple[str, str], ...]]:
         return {key[1]: each.found for key, each in self._compared.items() if not each.differences}

@@ -54,6 +54,8 @@ class Operator:
         self._guards = Guards(GUARDS)
         self._deadlines = Deadlines(self._due)
         self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once it works: it leads, has seen the cluster, and its workers have begun."""
         self._health = Health(
             guards=self._guards,
             sweep_interval=settings.sweep_interval,
@@ -146,6 +148,7 @@ class Operator:
             background.append(asyncio.create_task(self._sweep_regularly(), name="sweep"))
             background.append(asyncio.create_task(self._look_after_listings(), name="look"))
             _logger.info("the operator is ready", extra={"user": username})
+            self.ready.set()
             try:
                 await self._until_stopped(background)
             finally:

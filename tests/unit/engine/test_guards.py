@@ -284,12 +284,14 @@ def test_guards_are_made_of_four_resources() -> None:
     assert not Guards.concerns("jobs")
 
 
-def test_the_newest_part_tells_since_when_the_guards_are_whole() -> None:
-    """Guards are as old as the youngest of their parts; without any, nothing is known."""
+def test_the_newest_part_tells_since_when_guards_are_whole() -> None:
+    """Guards are as old as the youngest of their parts; where one is not there, nothing is known."""
     items = installed()
     items[BINDINGS, TOKEN]["metadata"]["creationTimestamp"] = "2026-11-02T00:00:00Z"
-    assert listed(items).newest() == "2026-11-02T00:00:00Z"
-    assert Guards(GUARDS).newest() is None
+    assert listed(items).since(TOKEN, "tasksession-use") == "2026-11-02T00:00:00Z"
+    assert listed(items).since("tasksession-use") == "2026-11-01T00:00:00Z"
+    del items[POLICIES, TOKEN]
+    assert listed(items).since(TOKEN, "tasksession-use") is None
 
 
 def test_the_values_of_an_installation_can_be_asked_for() -> None:

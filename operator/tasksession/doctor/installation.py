@@ -1,0 +1,109 @@
+"""Checks of what is installed: guards, definitions, and what the API server serves.
+
+Pure; the examination calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tasksession.api import names
+from tasksession.doctor.facts import Facts, Object, Unread, gaps
+from tasksession.doctor.finding import Area, Finding, Severity
+from tasksession.engine.guards import Guards
+from tasksession.guards.comparing import ExpectedGuard
+from tasksession.guards.values import strings_in
+
+_NEEDED = (
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+)
+_INSTALL = "Nothing is granted until the chart of this version is installed again."
+
+
+def check_guards(
+    facts: Facts, expected: Iterable[ExpectedGuard], upstream: Mapping[str, str], operator_user: str | None
+) -> list[Finding]:
+    """Every guard is installed, bound and word for word what ships, and its lists of users are Kubernetes' own."""
+    if isinstance(facts.guards, Unread):
+        return gaps(Area.GUARDS, {"Guards": facts.guards})
+    expected = tuple(expected)
+    guards = seen_guards(facts, expected, operator_user)
+    problems = guards.problems()
+    kinds = {guard.name: guard.kind for guard in expected}
+    if len(problems) == len(expected) and not facts.guards:
+        problem = f"None of the {len(expected)} guards is installed."
+        return [Finding(Area.GUARDS, Severity.FAILURE, "Guards", problem, _INSTALL)]
+    found = [
+        Finding(Area.GUARDS, Severity.FAILURE, f"{kinds[name]} {name}", _sentence(problem), _INSTALL)
+        for name, problem in problems.items()
+    ]
+    return found + _other_values(guards.values(), upstream)
+
+
+def seen_guards(facts: Facts, expected: Iterable[ExpectedGuard], operator_user: str | None) -> Guards:
+    """Compare the guards that were listed. Without a known operator, they are asked who it is."""
+    guards = Guards(expected)
+    if not isinstance(facts.guards, Unread):
+        guards.replace(facts.guards)
+    guards.belong_to(operator_user or guards.values().get("user:operator", "not known"))
+    return guards
+
+
+def _other_values(values: Mapping[str, str], upstream: Mapping[str, str]) -> list[Finding]:
+    found = []
+    for placeholder, text in values.items():
+        name = placeholder.partition(":")[2]
+        usual = strings_in(upstream.get(placeholder, ""))
+        added = [each for each in strings_in(text) if each not in usual]
+        if placeholder in upstream and added:
+            problem = f"The guards have {', '.join(added)} in {name}, which the chart does not bring."
+            advice = "Each exempts somebody from a limit: make sure that it is meant."
+            found.append(Finding(Area.GUARDS, Severity.NOTE, f"Chart value {name}", problem, advice))
+    return found
+
+
+def check_cluster(facts: Facts) -> list[Finding]:
+    """The API server serves the admission policies that guards are made of, and our definitions."""
+    area = Area.CLUSTER
+    subject = "admissionregistration.k8s.io/v1"
+    found = gaps(area, {subject: facts.admission_resources, "CustomResourceDefinitions": facts.definitions})
+    if not isinstance(facts.admission_resources, Unread):
+        absent = [each for each in _NEEDED if each not in facts.admission_resources]
+        if absent:
+            problem = f"The API server does not serve {', '.join(absent)}."
+            advice = "Without them there are no guards: use Kubernetes 1.36 or newer, with these resources switched on."
+            found.append(Finding(area, Severity.FAILURE, subject, problem, advice))
+    if not isinstance(facts.definitions, Unread):
+        for name, definition in facts.definitions.items():
+            found.extend(_definition(name, definition))
+    return found
+
+
+def _definition(name: str, definition: Object | None) -> list[Finding]:
+    problem = _problem_of(definition)
+    if problem is None:
+        return []
+    subject = f"CustomResourceDefinition {name}"
+    return [Finding(Area.CLUSTER, Severity.FAILURE, subject, problem, "Install the chart of this version again.")]
+
+
+def _problem_of(definition: Object | None) -> str | None:
+    if definition is None:
+        return "It is not installed."
+    served = {each["name"] for each in definition["spec"]["versions"] if each.get("served")}
+    status = definition.get("status") or {}
+    if names.VERSION not in served:
+        return f"It does not serve version {names.VERSION}."
+    lost = [each for each in status.get("storedVersions") or () if each not in served]
+    if lost:
+        return f"Objects are stored in version {', '.join(lost)}, which is not served."
+    conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
+    return None if conditions.get("Established") == "True" else "The API server has not accepted it."
+
+
+def _sentence(problem: str) -> str:
+    words = f"its {problem}" if problem.startswith("spec") else problem
+    return f"{words[0].upper()}{words[1:]}."
