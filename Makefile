@@ -68,13 +68,17 @@ schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of
 integration: binaries ## Tests against a real API server
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration
 
+.PHONY: attacks
+attacks: binaries ## Attacks, each refused by the right mechanism, and successful once that is taken away; prints the table
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/attacks
+
 .PHONY: e2e
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: test
 test: check schedules binaries ## All of check, and all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks
 	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: demo

@@ -1,3 +1,3 @@
-"""What all tests share: the fixtures of the test cluster."""
+"""What all tests share: the fixtures of the test cluster, and the summary of the attacks."""
 
-pytest_plugins = ["tests.cluster.fixtures"]
+pytest_plugins = ["tests.cluster.fixtures", "tests.attacks.summary"]

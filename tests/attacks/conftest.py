@@ -1,0 +1,34 @@
+"""The clusters on which the attacks take place: one guarded for good, one whose guards are taken away in turn."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attacks import weakening
+from tests.attacks.stage import CEILING, Ground
+from tests.cluster import Cluster
+from tests.cluster.installation import install
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Ground]:
+    """Return a namespace on a control plane with all guards."""
+    with Cluster(f"attacks-{os.getpid()}") as cluster:
+        yield _prepared(cluster)
+
+
+@pytest.fixture(scope="module")
+def weakened() -> Iterator[Ground]:
+    """Return a namespace on a control plane whose guards may be taken out of force."""
+    with Cluster(f"twins-{os.getpid()}") as cluster:
+        ground = _prepared(cluster)
+        weakening.prepare(cluster.api)
+        yield ground
+
+
+def _prepared(cluster: Cluster) -> Ground:
+    install(cluster, values={"ceiling": CEILING})
+    # The garbage collector learns of new kinds every 30 s only, or when it starts.
+    cluster.restart("kube-controller-manager")
+    return Ground.make(cluster)
