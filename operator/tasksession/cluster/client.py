@@ -42,6 +42,8 @@ class Client:
         self._api = api
         self._timeout = request_timeout
         self.clock = ServerClock(monotonic=time.monotonic)
+        self.answered = time.monotonic()
+        """When the API server last answered, whatever it said, in monotonic seconds."""
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
@@ -103,7 +105,8 @@ class Client:
             raise Unreachable(f"{method} {path}: {error.reason}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
-        self.clock.observe(response.headers.get("Date", ""), sent=sent, received=time.monotonic())
+        self.answered = time.monotonic()
+        self.clock.observe(response.headers.get("Date", ""), sent=sent, received=self.answered)
         return _decoded(method, path, response.status, response.headers, raw)
 
     async def get(self, path: str) -> Object:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import kopf
 
 from tasksession.api import names
@@ -42,6 +44,22 @@ _RESOURCES = (
 )
 
 
+#: The API server ends each stream after so many seconds, and kopf opens it again where it left off: that is what tells
+#: a stream that is only quiet from one that is dead, since the server's own bookmarks come once a minute.
+STREAM_SECONDS = 20
+#: A stream that has not ended by then is dead: it is closed, and opened again.
+DEAD_STREAM_SECONDS = 24
+
+
+class _Backoffs:
+    """Seconds between attempts to reach the API server, without end: kopf's own list ends, and the watch with it."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1.0, 2.0)
+        while True:
+            yield random.uniform(2.0, 4.0)  # noqa: S311 - so that replicas do not all come back at once
+
+
 class _NoDiff(kopf.DiffBaseStorage):
     """kopf copies each object for a diff that nobody here reads."""
 
@@ -62,11 +80,13 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.queueing.idle_timeout = 0.5
     settings.posting.enabled = False
-    settings.watching.server_timeout = 290
-    settings.watching.client_timeout = 310
+    settings.watching.server_timeout = STREAM_SECONDS
+    settings.watching.client_timeout = DEAD_STREAM_SECONDS
+    settings.watching.inactivity_timeout = DEAD_STREAM_SECONDS
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = 500
     settings.networking.request_timeout = 15
+    settings.networking.error_backoffs = _Backoffs()
     settings.process.ultimate_exiting_timeout = 40
     settings.persistence.diffbase_storage = _NoDiff()
     settings.watching.label_selectors["batch", "jobs"] = f"{names.MANAGED_LABEL}=true"
@@ -92,13 +112,16 @@ class Watch:
         self._namespaces = tuple(namespaces)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
-        self._last_event = time.monotonic()
+        self._started = time.monotonic()
+        #: When the API server last answered each path that is listed or watched.
+        self._answered: dict[str, dict[str, float]] = {plural: {} for _, _, plural in _RESOURCES}
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
         """Start watching; events begin to arrive at the callback."""
         if self._kubeconfig is not None:
             os.environ["KUBECONFIG"] = str(self._kubeconfig)  # the only way kopf's login takes it
+        self._started = time.monotonic()
         self._thread.start()
 
     @property
@@ -108,10 +131,13 @@ class Watch:
             return RuntimeError("the watch ended without an error")
         return self._failure
 
-    @property
-    def last_event(self) -> float:
-        """Monotonic time of the last event."""
-        return self._last_event
+    def silence(self) -> tuple[str, float]:
+        """The resource whose stream was opened longest ago, and how many seconds ago; callable from any thread."""
+        since = {
+            plural: min(list(answered.values()), default=self._started) for plural, answered in self._answered.items()
+        }
+        plural = min(since, key=lambda each: since[each])
+        return plural, time.monotonic() - since[plural]
 
     async def stop(self) -> None:
         """Stop watching and wait for the thread."""
@@ -122,11 +148,11 @@ class Watch:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+        async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+            found = kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+            return None if found is None else self._session(found)
 
         async def seen(event: Any, resource: Any, **_: Any) -> None:
-            self._last_event = time.monotonic()
             self._loop.call_soon_threadsafe(self._callback, resource.plural, event["type"], event["object"])
 
         for group, version, plural in _RESOURCES:
@@ -139,6 +165,30 @@ class Watch:
         except BaseException as error:
             self._failure = error
             _logger.error("the watch ended", extra={"error": f"{type(error).__name__}: {error}"})
+
+    def _session(self, info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+        """Make the session that kopf would make, and note in it what is answered: kopf itself does not tell."""
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(self._note)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            trust_env=False,
+            trace_configs=[trace],
+        )
+        return kopf.AiohttpSession(
+            server=info.server,
+            aiohttp_session=session,
+            default_namespace=info.default_namespace,
+            priority=info.priority,
+            expiration=info.expiration,
+        )
+
+    async def _note(self, _: aiohttp.ClientSession, __: Any, ended: aiohttp.TraceRequestEndParams) -> None:
+        path = ended.url.path
+        answered = self._answered.get(path.rpartition("/")[2])
+        if answered is not None and ended.response.status == 200:
+            answered[path] = time.monotonic()
 
     async def _watch(self, operator: Coroutine[Any, Any, None]) -> None:
         asyncio.get_running_loop().set_exception_handler(self._stray_error)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 
 from tasksession.api import names
 from tasksession.cluster import paths
@@ -58,6 +59,7 @@ class Operator:
         """Set once it works: it leads, has seen the cluster, and its workers have begun."""
         self._health = Health(
             guards=self._guards,
+            queue=self._queue,
             sweep_interval=settings.sweep_interval,
             standby=settings.lease_namespace is not None,
         )
@@ -138,6 +140,7 @@ class Operator:
             )
             self._watch.start()
             self._health.watch = self._watch
+            self._health.silence_of_server = lambda: time.monotonic() - self._client.answered
             self._health.swept()
             await self._first_look()
             workers = [
@@ -178,6 +181,8 @@ class Operator:
             namespace = self._settings.namespaces[0] if self._settings.namespaces else None
             await self._client.request("GET", paths.collection("TaskSession", namespace), query=[("limit", "1")])
         except Refused as error:
+            if error.status == 429 or error.status >= 500:
+                raise StartupError(f"the API server cannot answer now, try again later: {error}") from error
             raise StartupError(
                 f"the API server refused what the operator needs ({error.message}): "
                 "run it as the ServiceAccount that the chart creates"

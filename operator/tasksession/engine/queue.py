@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import itertools
 import random
+import time
 from collections import deque
 from typing import NamedTuple
 
@@ -30,7 +31,8 @@ class WorkQueue:
     def __init__(self, *, base: float = 0.05, ceiling: float = 30.0, urgent_ceiling: float = 5.0) -> None:
         self._heap: list[tuple[float, int, Key]] = []
         self._queued: dict[Key, float] = {}
-        self._working: set[Key] = set()
+        self._working: dict[Key, float] = {}
+        self._since: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._delayed: dict[Key, asyncio.TimerHandle] = {}
@@ -43,6 +45,14 @@ class WorkQueue:
     def __len__(self) -> int:
         """How many keys wait to be taken, delayed ones not counted."""
         return len(self._queued)
+
+    def oldest(self) -> float:
+        """For how many seconds a key has waited at the longest, 0 for an empty queue; delayed keys do not count."""
+        return time.monotonic() - min(self._since.values()) if self._since else 0.0
+
+    def longest(self) -> float:
+        """For how many seconds a worker has been at the key that it is at longest, 0 where none works."""
+        return time.monotonic() - min(self._working.values()) if self._working else 0.0
 
     @property
     def has_urgent(self) -> bool:
@@ -57,6 +67,7 @@ class WorkQueue:
         if key in self._queued and self._queued[key] <= order:
             return
         self._queued[key] = order
+        self._since.setdefault(key, time.monotonic())
         heapq.heappush(self._heap, (order, next(self._sequence), key))
         if not _wake(self._waiters) and order < NORMAL:
             _wake(self._urgent_waiters)
@@ -104,7 +115,8 @@ class WorkQueue:
                 heapq.heappop(self._heap)
                 if current:
                     del self._queued[key]
-                    self._working.add(key)
+                    self._since.pop(key, None)
+                    self._working[key] = time.monotonic()
                     return key, order
             waiter = asyncio.get_running_loop().create_future()
             waiters = self._urgent_waiters if urgent_only else self._waiters
@@ -113,7 +125,7 @@ class WorkQueue:
 
     def done(self, key: Key) -> None:
         """Give a key back; if it was added meanwhile, it is queued again."""
-        self._working.discard(key)
+        self._working.pop(key, None)
         if key in self._again:
             self.add(key, self._again.pop(key))
 

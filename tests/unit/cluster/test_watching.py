@@ -1,10 +1,13 @@
 """The settings that kopf is run with: it takes a misspelt name in silence, so each is checked to be one of its own."""
 
+import asyncio
 import dataclasses
+import itertools
+from collections.abc import Iterable
 
 import kopf
 
-from tasksession.cluster.watching import GUARD_RESOURCES, kopf_settings
+from tasksession.cluster.watching import GUARD_RESOURCES, Watch, kopf_settings
 
 
 def test_every_setting_is_one_that_kopf_declares() -> None:
@@ -32,14 +35,34 @@ def test_kopf_keeps_no_state_and_posts_nothing() -> None:
 
 
 def test_streams_are_bounded_in_time() -> None:
-    """A silent stall ends a stream: the client's time-out is finite and later than the server's."""
+    """A silent stall ends a stream: the client's time-outs are finite, short, and later than the server's."""
     watching = kopf_settings().watching
     assert watching.server_timeout is not None
     assert watching.client_timeout is not None
-    assert watching.server_timeout < watching.client_timeout <= 600
+    assert watching.server_timeout < watching.client_timeout <= 25
+    assert watching.server_timeout < watching.inactivity_timeout <= 25
     assert watching.connect_timeout == 10
     assert watching.chunk_size == 500
     assert kopf_settings().networking.request_timeout == 15
+
+
+def test_attempts_to_reach_the_api_server_never_end() -> None:
+    """However long the API server is away, the next attempt is a few seconds off; each request begins anew."""
+    backoffs = kopf_settings().networking.error_backoffs
+    assert isinstance(backoffs, Iterable)
+    for _ in range(2):
+        first = list(itertools.islice(backoffs, 1000))
+        assert first[0] <= 1
+        assert all(0 < seconds <= 5 for seconds in first)
+
+
+async def test_silence_counts_from_the_start_until_something_is_answered() -> None:
+    """A watch of which nothing was ever heard is as silent as it is old."""
+    watch = Watch(loop=asyncio.get_running_loop(), callback=lambda *_: None, kubeconfig=None, namespaces=())
+    plural, first = watch.silence()
+    assert plural == "tasksessions"
+    await asyncio.sleep(0)
+    assert watch.silence()[1] >= first >= 0
 
 
 def test_jobs_and_guards_are_selected_by_the_server() -> None:

@@ -127,3 +127,17 @@ async def test_an_hour_of_retry_after_is_not_waited_for() -> None:
     """What stands in front of an API server may ask for any time; the ceiling bounds it."""
     queue = WorkQueue(base=1.0, ceiling=30.0)
     assert queue.retry(key("a"), order=1.0, at_least=3600.0) == 30.0
+
+
+async def test_the_queue_knows_how_long_was_waited_and_worked() -> None:
+    """The oldest key that waits and the one worked at longest are what probes ask for; both end when they end."""
+    queue = WorkQueue()
+    assert (queue.oldest(), queue.longest()) == (0.0, 0.0)
+    queue.add(key("a"))
+    queue.add(key("a"), 5.0)
+    assert queue.oldest() >= 0
+    await taken(queue)
+    assert queue.oldest() == 0.0
+    assert queue.longest() >= 0
+    queue.done(key("a"))
+    assert queue.longest() == 0.0
