@@ -72,6 +72,10 @@ integration: binaries ## Tests against a real API server
 attacks: binaries ## Attacks, each refused by the right mechanism, and successful once that is taken away; prints the table
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/attacks
 
+.PHONY: faults
+faults: binaries ## Faults: every write of three lives as a crash, and every other row of the table; prints what held
+	$(BIN)/python -m pytest tests/faults
+
 .PHONY: e2e
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
@@ -79,6 +83,7 @@ e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 .PHONY: test
 test: check schedules binaries ## All of check, and all tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks
+	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest tests/e2e
 
 .PHONY: demo

@@ -1,0 +1,36 @@
+"""Rows 1, 2 and 3 of the faults: every write of every life is the moment of a crash, and of a reply that is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.campaign import Reference, run_all
+from tests.faults.lane import Lane
+from tests.faults.lives import LIVES
+from tests.faults.plans import Fault, Plan, Trigger
+from tests.faults.tables import Record, note
+
+_ROWS = {Fault.KILL_BEFORE: "1", Fault.KILL_AFTER: "2", Fault.LOSE_REPLY: "3"}
+
+
+@pytest.mark.timeout(1500)
+def test_every_write_of_every_life_may_be_the_last(
+    lanes: list[Lane], references: dict[str, Reference], record_property: Record
+) -> None:
+    """Killed before or after any write, or told nothing of it, the operator comes to the same end state, with no
+    object made or deleted that the life without faults would not have made or deleted."""
+    plans = [
+        (life, Plan(Trigger(number=number), fault))
+        for number in range(1, max(len(reference.writes) for reference in references.values()) + 1)
+        for life in LIVES
+        for fault in _ROWS
+        if number <= len(references[life.title].writes)
+    ]
+    results = run_all(lanes, plans, references)
+    for fault, row in _ROWS.items():
+        note(
+            record_property, [each for each in results if each.plan and each.plan.fault is fault], row=row, points=True
+        )
+    failed = [str(result) for result in results if result.complaints]
+    assert not failed, f"{len(failed)} of {len(results)} plans did not hold:\n" + "\n".join(failed)
+    assert len(results) == 3 * sum(len(reference.writes) for reference in references.values())
