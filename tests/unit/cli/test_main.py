@@ -1,5 +1,7 @@
 """The command line: what it takes, from flags and from the environment, and what it says to mistakes."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -50,3 +52,37 @@ def test_the_environment_is_read(runner: CliRunner) -> None:
     result = runner.invoke(main, ["run"], env={"TASKSESSION_WORKERS": "0"})
     assert result.exit_code == 2
     assert "workers" in result.output
+
+
+def test_the_doctor_is_there_and_says_what_its_status_means(runner: CliRunner) -> None:
+    """Its help has the exit statuses, and each option says what it does."""
+    output = runner.invoke(main, ["doctor", "-h"]).output
+    assert "Exit status" in output and "only reads" in output
+    for parameter in main.commands["doctor"].params:
+        assert getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--output", "xml"], ["text", "json"]),
+        (["--kubeconfig", "/does/not/exist"], ["does not exist"]),
+        (["--request-timeout", "0"], ["request-timeout"]),
+    ],
+)
+def test_a_mistake_in_the_doctors_options_is_a_sentence(
+    runner: CliRunner, arguments: list[str], words: list[str]
+) -> None:
+    """A wrong option is status 2, as for `run`: no finding has that status."""
+    result = runner.invoke(main, ["doctor", *arguments])
+    assert result.exit_code == 2
+    assert all(word in result.output for word in words), result.output
+
+
+def test_a_doctor_without_a_cluster_is_a_sentence(runner: CliRunner, tmp_path: Path) -> None:
+    """A kubeconfig that says nothing is no traceback."""
+    empty = tmp_path / "kubeconfig"
+    empty.write_text("apiVersion: v1\nkind: Config\n")
+    result = runner.invoke(main, ["doctor", "--kubeconfig", str(empty)])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: the cluster cannot be examined: cannot connect with kubeconfig")
