@@ -56,8 +56,10 @@ def bob_starts_a_pod_that_claims_the_job_as_owner(stage: Stage) -> None:
 
 @TABLE.attack(Attacker.EDIT, Threat.POD_AS_SESSION, ONLY_THE_JOB)
 def bob_starts_a_pod_with_the_annotation_of_release(stage: Stage) -> None:
-    """bob has admission itself put the identity into his pod, by the annotation that released Jobs bear."""
-    metadata = {"generateName": "x-", "annotations": {names.SERVICE_ACCOUNT_ANNOTATION: stage.identity}}
+    """bob has admission itself put the identity into his pod, by annotation and label of a released Job's pods."""
+    annotations = {names.SERVICE_ACCOUNT_ANNOTATION: stage.identity}
+    labels = {"batch.kubernetes.io/controller-uid": "any"}
+    metadata = {"generateName": "x-", "annotations": annotations, "labels": labels}
     steals(stage, stage.bob.create(stage.scene.core("pods"), {"metadata": metadata, "spec": POD_SPEC}))
 
 

@@ -154,7 +154,13 @@ def a_pod_is_started_after_the_deadline(stage: Stage) -> None:
     assert parsed
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": stage.name, "uid": parsed.uid, "controller": True}
     annotations = {names.SERVICE_ACCOUNT_ANNOTATION: identity}
-    metadata = {"generateName": f"{stage.name}-", "annotations": annotations, "ownerReferences": [owner]}
+    labels = {"batch.kubernetes.io/controller-uid": parsed.uid}
+    metadata = {
+        "generateName": f"{stage.name}-",
+        "annotations": annotations,
+        "labels": labels,
+        "ownerReferences": [owner],
+    }
     made = stage.controller("job-controller").create(stage.scene.core("pods"), {"metadata": metadata, "spec": POD_SPEC})
     harm(made["spec"]["serviceAccountName"] == identity, "the pod has another identity")
 

@@ -162,7 +162,8 @@ def test_after_the_deadline_there_is_neither_token_nor_pod(scene: Scene) -> None
     wait_for(lambda: time.time() > identity.deadline + 1, timeout=5, what="the deadline")
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "short", "uid": identity.uid, "controller": True}
     annotations = {names.SERVICE_ACCOUNT_ANNOTATION: identity.name}
-    metadata = {"generateName": "short-", "annotations": annotations, "ownerReferences": [owner]}
+    labels = {"batch.kubernetes.io/controller-uid": identity.uid}
+    metadata = {"generateName": "short-", "annotations": annotations, "labels": labels, "ownerReferences": [owner]}
     controller = scene.admin.as_service_account("kube-system", "job-controller")
     assert "has ended" in refused(controller.create, scene.core("pods"), {"metadata": metadata, "spec": POD_SPEC})
     token = scene.core("serviceaccounts", identity.name, "token")

@@ -48,7 +48,8 @@ def installed(values: Mapping[str, str] = VALUES) -> dict[tuple[str, str], Objec
     found: dict[tuple[str, str], Object] = {}
     for guard in GUARDS:
         policy = copy.deepcopy(with_values(guard.policies[0], values))
-        policy["matchConstraints"].update(matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
+        policy["matchConstraints"].update(matchPolicy="Equivalent", namespaceSelector={})
+        policy["matchConstraints"].setdefault("objectSelector", {})
         for rule in policy["matchConstraints"]["resourceRules"]:
             rule.setdefault("scope", "*")
         plural = PLURALS[guard.kind]
