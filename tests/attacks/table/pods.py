@@ -91,7 +91,7 @@ def bob_runs_a_job_as_the_session(stage: Stage) -> None:
 @TABLE.attack(
     Attacker.EDIT,
     Threat.POD_AS_SESSION,
-    guard("job-shape", status=422, words="tasksession.dev/ is reserved"),
+    guard("job-shape", status=422, words="gets its identity at release"),
     also=("pod-create",),
 )
 def bob_runs_a_job_with_the_annotation_of_release(stage: Stage) -> None:
