@@ -57,9 +57,11 @@ class Collector:
         """Read, as the operator itself, what tells of its installation and its rights."""
         namespace = self._only[0] if self._only else "default"
         facts = Facts(only=self._only, operator_user=operator_user, own_rules=await self._own_rules(namespace))
-        return await self._shared(facts)
+        return await self._shared(facts, label_selector=f"{names.MANAGED_BY_LABEL}!={names.MANAGED_BY}")
 
-    async def _shared(self, facts: Facts) -> Facts:
+    async def _shared(self, facts: Facts, *, label_selector: str | None = None) -> Facts:
+        """Read what both need. With the selector the API server leaves the objects of thousands of sessions out; the
+        command line does without, since anybody can put such a label on a binding."""
         facts = replace(facts, cluster_role_bindings=await self._list("ClusterRoleBinding"))
         user = operator_of(facts) or ""
         spaces = [*self._only, *user.split(":")[2:3]] if self._only else []
@@ -68,8 +70,10 @@ class Collector:
             guards=await self._guards(),
             definitions=await self._definitions(),
             admission_resources=await self._admission_resources(),
-            roles=await self._list("Role", _is_no_sessions, spaces=spaces),
-            role_bindings=await self._list("RoleBinding", _is_no_sessions, spaces=spaces),
+            roles=await self._list("Role", _is_no_sessions, label_selector=label_selector, spaces=spaces),
+            role_bindings=await self._list(
+                "RoleBinding", _is_no_sessions, label_selector=label_selector, spaces=spaces
+            ),
             namespaces=await self._list("Namespace"),
             policies=await self._list("SessionPolicy"),
         )

@@ -5,6 +5,7 @@ Pure; the examination calls them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from tasksession.api import names
@@ -59,10 +60,24 @@ def _other_values(values: Mapping[str, str], upstream: Mapping[str, str]) -> lis
         usual = strings_in(upstream.get(placeholder, ""))
         added = [each for each in strings_in(text) if each not in usual]
         if placeholder in upstream and added:
+            controllers = name.startswith("controllers.")
+            severity = Severity.WARNING if controllers else Severity.NOTE
             problem = f"The guards have {', '.join(added)} in {name}, which the chart does not bring."
-            advice = "Each exempts somebody from a limit: make sure that it is meant."
-            found.append(Finding(Area.GUARDS, Severity.NOTE, f"Chart value {name}", problem, advice))
-    return found
+            advice = (
+                "Guards let these users through as Kubernetes' own: make sure that they are."
+                if controllers
+                else "Each is an exception from a limit: make sure that it is meant."
+            )
+            found.append(Finding(Area.GUARDS, severity, f"Chart value {name}", problem, advice))
+    return found + _open_namespaces(values.get("namespaces:excludedNamespaces"))
+
+
+def _open_namespaces(excluded: str | None) -> list[Finding]:
+    if excluded is None or re.fullmatch(excluded, "kube-system"):
+        return []
+    problem = "Sessions may be in kube-system, where Kubernetes' own identities are: a session's pod runs beside them."
+    advice = "Have kube-* among the chart's excludedNamespaces."
+    return [Finding(Area.GUARDS, Severity.WARNING, "Chart value excludedNamespaces", problem, advice)]
 
 
 def check_cluster(facts: Facts) -> list[Finding]:

@@ -66,13 +66,19 @@ def test_guards_that_mean_another_operator_are_failures() -> None:
     assert any("system:serviceaccount:access:other" in each.problem for each in found.findings)
 
 
-def test_users_that_the_chart_does_not_bring_are_noted() -> None:
-    """A list of exempted users that somebody widened is shown, and does not change the status."""
-    found = report(**guards({"strings:controllers.rootCA": "['system:kube-controller-manager', 'mallory']"}))
-    finding = only(found)
-    assert finding.severity is Severity.NOTE and "mallory" in finding.problem
+def test_users_that_the_chart_does_not_bring_are_named() -> None:
+    """A list of exempted users that somebody widened is a warning; of audiences, a note."""
+    finding = only(report(**guards({"strings:controllers.rootCA": "['system:kube-controller-manager', 'mallory']"})))
+    assert finding.severity is Severity.WARNING and "mallory" in finding.problem
     assert "system:kube-controller-manager" not in finding.problem
-    assert found.status == 0
+    found = report(**guards({"strings:tokens.sparedAudiences": "['mesh']"}))
+    assert only(found).severity is Severity.NOTE and found.status == 0
+
+
+def test_sessions_in_kube_system_are_a_warning() -> None:
+    """A chart value that opens Kubernetes' own namespaces is a legal one, and said."""
+    finding = only(report(**guards({"namespaces:excludedNamespaces": "access|kube-public"})))
+    assert finding.severity is Severity.WARNING and "kube-system" in finding.problem
 
 
 @pytest.mark.parametrize(
