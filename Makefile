@@ -85,6 +85,11 @@ test: check schedules binaries ## All of check, and all tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks
 	$(BIN)/python -m pytest tests/faults
 	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest tests/benchmark
+
+.PHONY: bench
+bench: setup binaries ## Measure against the limit, compare with the bars, write docs/performance.md: 25 minutes, alone
+	$(BIN)/python -m tests.benchmark --size full --write-docs
 
 .PHONY: demo
 demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)

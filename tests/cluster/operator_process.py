@@ -119,6 +119,12 @@ class OperatorProcess:
             self._running = None
 
     @property
+    def pid(self) -> int:
+        """The process id of the running operator."""
+        assert self._running is not None
+        return self._running.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._running is not None and self._running.alive

@@ -1,0 +1,130 @@
+"""How many sessions a second are granted and ended when many are asked for at once: ours, raw, and naive.
+
+A turn has a namespace of its own. The TaskSessions are there before the clock starts: our operator is stopped in its
+tracks while they are created. All 1,000 are ended by one write, the policy's kill switch; the raw client makes the same
+four writes a session. Times are the audit log's.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from tasksession.api.session import TaskSession
+from tests.benchmark.audit import AuditLog, Entry
+from tests.benchmark.connection import Connection, side_by_side
+from tests.benchmark.ground import Ground, clock, job_spec, wait_pods_run, wait_quiet
+from tests.benchmark.naive import GROUP, NaiveProcess
+from tests.benchmark.raw import RawOperator
+from tests.cluster.api import Object
+from tests.integration.operator.world import OPERATOR_USER, World
+
+_NAIVE_USER = "kubernetes-admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Sessions a second."""
+
+    granted: float
+    ended: float | None = None
+
+
+def _releases(entry: Entry) -> bool:
+    return entry.verb == "patch" and entry.resource == "jobs" and entry.code == 200
+
+
+def _by_operator(entry: Entry) -> bool:
+    return entry.user == OPERATOR_USER
+
+
+def _rate(entries: list[Entry], started: float) -> float:
+    return len(entries) / (max(entry.answered for entry in entries) - started)
+
+
+async def ours(ground: Ground, count: int, *, ends: bool) -> Rates:
+    """Grant to `count` sessions that wait, and, where `ends`, end them all."""
+    world = ground.world()
+    audit = ground.audit(world.namespace)
+    with ground.running_operator(world) as operator:
+        operator.signal(signal.SIGSTOP)
+        await ground.request(world, names(count))
+        started = clock()
+        operator.signal(signal.SIGCONT)
+        released = await audit.wait(
+            lambda entry: _releases(entry) and _by_operator(entry), count=count, timeout=300, what="releases"
+        )
+        granted = _rate(released, started)
+        if not ends:
+            return Rates(granted)
+        wait_pods_run(world, count)
+        started = clock()
+        world.set_policy(suspended=True)
+        done = await audit.wait(
+            lambda entry: _writes_status(entry) and _by_operator(entry) and entry.received >= started,
+            count=count, timeout=300, what="last status writes",
+        )  # fmt: skip
+        ended = _rate(done, started)
+        wait_quiet(world)
+    return Rates(granted, ended)
+
+
+async def raw(ground: Ground, count: int, *, in_flight: int, ends: bool) -> Rates:
+    """Make the same writes with so many sessions in flight."""
+    world = ground.world()
+    audit = ground.audit(world.namespace)
+    waiting = [TaskSession.model_validate(item) for item in await ground.request(world, names(count))]
+    client = RawOperator(ground.operator, world)
+    started = clock()
+    granted = await side_by_side(waiting, client.grant, limit=in_flight)
+    released = await audit.wait(
+        lambda entry: _releases(entry) and _by_operator(entry), count=count, timeout=10, what="releases"
+    )
+    rate = _rate(released, started)
+    if not ends:
+        return Rates(rate)
+    wait_pods_run(world, count)
+    started = clock()
+    await side_by_side(granted, client.end, limit=in_flight)
+    done = await audit.wait(
+        lambda entry: _writes_status(entry) and _by_operator(entry) and entry.received >= started,
+        count=count, timeout=10, what="last status writes",
+    )  # fmt: skip
+    ended = _rate(done, started)
+    wait_quiet(world)
+    return Rates(rate, ended)
+
+
+async def naive(ground: Ground, count: int) -> Rates:
+    """Have a kopf operator of the plain kind make the same objects for as many objects of its own."""
+    world = ground.world()
+    audit: AuditLog = ground.audit(world.namespace)
+    folder = ground.folder / f"naive-{world.namespace}"
+    with NaiveProcess(kubeconfig=ground.cluster.kubeconfig, folder=folder, namespace=world.namespace) as operator:
+        operator.signal(signal.SIGSTOP)
+        await side_by_side(names(count), lambda name: _ask(ground.admin, world, name), limit=32)
+        started = clock()
+        operator.signal(signal.SIGCONT)
+        released = await audit.wait(
+            lambda entry: _releases(entry) and entry.user == _NAIVE_USER, count=count, timeout=300, what="releases"
+        )
+    return Rates(_rate(released, started))
+
+
+async def _ask(admin: Connection, world: World, name: str) -> Object:
+    body = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "NaiveSession",
+        "metadata": {"name": name},
+        "spec": {"role": "view", "seconds": 1500, "job": {**job_spec(world), "suspend": True}},
+    }
+    return await admin.create(f"/apis/{GROUP}/v1/namespaces/{world.namespace}/naivesessions", body)
+
+
+def _writes_status(entry: Entry) -> bool:
+    return entry.verb == "patch" and entry.resource == "tasksessions/status" and entry.code == 200
+
+
+def names(count: int, prefix: str = "s") -> list[str]:
+    """Names for so many sessions."""
+    return [f"{prefix}-{number:05d}" for number in range(count)]
