@@ -47,9 +47,10 @@ def _complete(lane: Lane) -> None:
     lane.world.finish_pod(NAME)
 
 
-def _annotate(lane: Lane) -> None:
+def annotate(lane: Lane, *, ttl: str = "30s") -> None:
+    """Create an annotated Job as its requester does."""
     world = lane.world
-    asked = {"policy": world.policy, "ttl": "30s", "reason": "CHG-1", "access": json.dumps(ACCESS)}
+    asked = {"policy": world.policy, "ttl": ttl, "reason": "CHG-1", "access": json.dumps(ACCESS)}
     annotations = {f"{names.GROUP}/{key}": value for key, value in asked.items()}
     world.jane.create(
         world.path("Job"), {"metadata": {"name": NAME, "annotations": annotations}, "spec": world.job_spec()}
@@ -58,7 +59,7 @@ def _annotate(lane: Lane) -> None:
 
 COMPLETING = Life("jobTemplate, completing", _request, _complete, "Completed")
 REVOKED = Life("jobTemplate, revoked", _request, _revoke, "Revoked")
-EXPIRING = Life("annotated Job, expiring", _annotate, lambda _: None, "Expired")
+EXPIRING = Life("annotated Job, expiring", annotate, lambda _: None, "Expired")
 LIVES = (COMPLETING, REVOKED, EXPIRING)
 
 
