@@ -6,6 +6,7 @@ Pure; the examination calls them. They tell what RBAC says; what the guards refu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from tasksession.api import names
 from tasksession.doctor.facts import Facts, Object, Unread, gaps, items, name_of, namespace_of, texts
@@ -92,8 +93,16 @@ def check_people(facts: Facts, grants: Iterable[Grant], operator_user: str | Non
     found.extend(_administrators(others))
     found.extend(_change_guards(others))
     found.extend(_act_everywhere(others))
+    by_namespace: dict[str | None, list[Grant]] = {}
+    for grant in others:
+        by_namespace.setdefault(grant.namespace, []).append(grant)
+    alike: dict[Finding, list[str]] = {}
     for namespace in namespaces:
-        found.extend(_act_in(namespace, [grant for grant in others if grant.namespace == namespace]))
+        for finding in _act_in(by_namespace.get(namespace, ())):
+            alike.setdefault(finding, []).append(namespace)
+    for finding, where in alike.items():
+        subject = f"Namespace{'s' if len(where) > 1 else ''} {listed(where)}"
+        found.append(replace(finding, subject=subject))
     if operator_user and operator_user.count(":") == 3:
         found.extend(_are_the_operator(operator_user.split(":")[2], others))
     found.extend(_by_group(others, namespaces))
@@ -154,9 +163,10 @@ def _act_everywhere(grants: Iterable[Grant]) -> Iterator[Finding]:
         yield Finding(Area.PEOPLE, Severity.WARNING, role, problem, advice)
 
 
-def _act_in(namespace: str, grants: Collection[Grant]) -> Iterator[Finding]:
-    subject = f"Namespace {namespace}"
-    wild = [grant for grant in grants if any(is_wild(rule) and "*" in rule["verbs"] for rule in grant.rules)]
+def _act_in(grants: Collection[Grant]) -> Iterator[Finding]:
+    """Who may act as a session in a namespace; the findings have no subject yet."""
+    subject = ""
+    wild = [grant for grant in grants if _holds_all_verbs(grant)]
     if wild:
         problem = (
             f"{_people(wild)} hold a wildcard here, and with it the right to use and approve every SessionPolicy, "
@@ -164,12 +174,12 @@ def _act_in(namespace: str, grants: Collection[Grant]) -> Iterator[Finding]:
         )
         advice = "Bind admin or edit instead of roles with wildcards."
         yield Finding(Area.PEOPLE, Severity.WARNING, subject, problem, advice)
-    acting = [grant for grant in grants if grant not in wild and _impersonates(grant)]
-    usual = [grant for grant in acting if grant.role in _BUILT_IN and grant.role_kind == "ClusterRole"]
+    acting = [grant for grant in grants if _impersonates(grant) and not _holds_all_verbs(grant)]
+    usual = [grant for grant in acting if _is_built_in(grant)]
     for severity, holders, advice in (
         (
             Severity.WARNING,
-            [grant for grant in acting if grant not in usual],
+            [grant for grant in acting if not _is_built_in(grant)],
             "Take the verb impersonate out of the role.",
         ),
         (Severity.NOTE, usual, "Keep edit and admin in namespaces of sessions to few."),
@@ -227,6 +237,14 @@ def _accounts_that_ask(grants: Iterable[Grant]) -> Iterator[Finding]:
             )
             advice = "Give these verbs to people, or let nobody hold edit beside it."
             yield Finding(Area.PEOPLE, Severity.WARNING, grant.subject, problem, advice)
+
+
+def _holds_all_verbs(grant: Grant) -> bool:
+    return any(is_wild(rule) and "*" in rule["verbs"] for rule in grant.rules)
+
+
+def _is_built_in(grant: Grant) -> bool:
+    return grant.role in _BUILT_IN and grant.role_kind == "ClusterRole"
 
 
 def _impersonates(grant: Grant) -> bool:

@@ -13,7 +13,7 @@ from tasksession.cluster.expected_guards import GUARDS, UPSTREAM
 from tasksession.doctor.examination import examine
 from tasksession.doctor.facts import Facts
 from tasksession.doctor.finding import Finding, Report
-from tests.unit.guards.shipped import OPERATOR, VALUES, installed
+from tests.unit.guards.shipped import VALUES, installed
 
 Object = dict[str, Any]
 
@@ -141,6 +141,3 @@ def with_roles(*roles: Object) -> tuple[Mapping[str, Any], ...]:
     assert isinstance(listed, tuple)
     names = {each["metadata"]["name"] for each in roles}
     return (*(each for each in listed if each["metadata"]["name"] not in names), *roles)
-
-
-__all__ = ["OPERATOR"]

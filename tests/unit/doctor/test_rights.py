@@ -8,7 +8,6 @@ from tasksession.doctor.finding import Area, Severity
 from tests.unit.doctor.cluster_facts import (
     CEILING,
     EDIT,
-    OPERATOR,
     OWN,
     SUBJECT,
     Object,
@@ -21,6 +20,7 @@ from tests.unit.doctor.cluster_facts import (
     rule,
     with_roles,
 )  # fmt: skip
+from tests.unit.guards.shipped import OPERATOR
 
 RBAC = ["rbac.authorization.k8s.io"]
 ADMISSION = ["admissionregistration.k8s.io"]
@@ -234,3 +234,10 @@ def test_bindings_of_sessions_are_not_looked_at() -> None:
         "x", "edit", "ServiceAccount shop/ts-11111111-1111-1111-1111-111111111111-1800000000", namespace="shop"
     )
     assert report(role_bindings=(given,)).findings == ()
+
+
+def test_namespaces_that_are_alike_are_one_finding() -> None:
+    """The same people in many namespaces are named once."""
+    edits = tuple(binding("e", "edit", "User bob", namespace=name) for name in ("shop", "elsewhere"))
+    found = report(role_bindings=edits, only=("shop", "elsewhere"))
+    assert only(found).subject == "Namespaces shop, elsewhere"
