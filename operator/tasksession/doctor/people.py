@@ -67,7 +67,7 @@ def _is_chosen(namespace: Object, chosen: Mapping[str, object]) -> bool:
 
 def _may_use(grant: Grant) -> bool:
     return any(
-        not is_wild(rule) and concerns(rule, names.GROUP, "sessionpolicies") and "use" in (rule.get("verbs") or ())
+        "use" in (rule.get("verbs") or ()) and concerns(rule, names.GROUP, "sessionpolicies") and not is_wild(rule)
         for rule in grant.rules
     )
 
@@ -240,7 +240,7 @@ def _accounts_that_ask(grants: Iterable[Grant]) -> Iterator[Finding]:
 
 
 def _holds_all_verbs(grant: Grant) -> bool:
-    return any(is_wild(rule) and "*" in rule["verbs"] for rule in grant.rules)
+    return any("*" in (rule.get("verbs") or ()) and is_wild(rule) for rule in grant.rules)
 
 
 def _is_built_in(grant: Grant) -> bool:
