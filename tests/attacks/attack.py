@@ -84,12 +84,12 @@ class Threat(StrEnum):
 class Mechanism:
     """What has to refuse an attack: guards of ours, or a part of Kubernetes; and how its answer is known.
 
-    `status` is the HTTP status, None where the attack is accepted without effect. Of several guards any may answer:
-    the API server names one of those that refuse. All of `words` are in the answer.
+    `statuses` are HTTP's, None where the attack is accepted without effect. Of several guards any may answer: the API
+    server names one of those that refuse. All of `words` are in the answer.
     """
 
     name: str
-    status: int | None
+    statuses: tuple[int | None, ...]
     words: tuple[str, ...]
     guards: tuple[str, ...] = ()
     named: bool = True
@@ -98,8 +98,8 @@ class Mechanism:
         """Say in what a refusal is not this mechanism's; None where it is."""
         status = found.status if isinstance(found, ApiError) else None
         said = found.message if isinstance(found, ApiError) else str(found)
-        if status != self.status:
-            return f"status {status}, not {self.status}: {said}"
+        if status not in self.statuses:
+            return f"status {status}, not {self.statuses}: {said}"
         if self.named and self.guards and not any(f"'tasksession-{guard}'" in said for guard in self.guards):
             return f"not refused by {' or '.join(self.guards)}: {said}"
         if not self.guards and "ValidatingAdmissionPolicy" in said:
@@ -108,36 +108,37 @@ class Mechanism:
         return f"{missing} not in: {said}" if missing else None
 
 
-def guard(*names: str, status: int = 403, words: str | tuple[str, ...]) -> Mechanism:
+def guard(*names: str, status: int | tuple[int, ...] = 403, words: str | tuple[str, ...]) -> Mechanism:
     """Let a guard refuse, or, where several look at the same request, any of them."""
-    return Mechanism(" or ".join(names), status, _tuple(words), guards=names)
+    statuses = (status,) if isinstance(status, int) else status
+    return Mechanism(" or ".join(names), statuses, _tuple(words), guards=names)
 
 
 def overwritten(*names: str, words: str | tuple[str, ...] = ()) -> Mechanism:
     """Let a mutating guard overwrite what the attacker wrote: he is answered, and gained nothing."""
-    return Mechanism(" and ".join(names), None, _tuple(words), guards=names, named=False)
+    return Mechanism(" and ".join(names), (None,), _tuple(words), guards=names, named=False)
 
 
 def controller_refused(*names: str, words: str | tuple[str, ...]) -> Mechanism:
     """Let a guard refuse what a controller of Kubernetes would do for the attacker; its Event says so."""
-    return Mechanism(" or ".join(names), None, _tuple(words), guards=names)
+    return Mechanism(" or ".join(names), (None,), _tuple(words), guards=names)
 
 
 def rbac(words: str | tuple[str, ...] = (), *, escalation: bool = False) -> Mechanism:
     """Let RBAC refuse: the attacker lacks the verb, or would grant what he does not hold."""
     said = "attempting to grant RBAC permissions not currently held" if escalation else " cannot "
     name = "RBAC's escalation check" if escalation else "RBAC"
-    return Mechanism(name, 403, ("is forbidden", said, *_tuple(words)))
+    return Mechanism(name, (403,), ("is forbidden", said, *_tuple(words)))
 
 
 def kubernetes(name: str, status: int | None, words: str | tuple[str, ...]) -> Mechanism:
     """Let a part of Kubernetes, or of the definitions, refuse in its own words."""
-    return Mechanism(name, status, _tuple(words))
+    return Mechanism(name, (status,), _tuple(words))
 
 
 def operator(reason: str, words: str | tuple[str, ...]) -> Mechanism:
     """Let the operator say no: the session ends, or waits, with this reason, and nothing was granted."""
-    return Mechanism(f"operator: {reason}", None, (f"{reason}:", *_tuple(words)))
+    return Mechanism(f"operator: {reason}", (None,), (f"{reason}:", *_tuple(words)))
 
 
 def _tuple(words: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -4,11 +4,16 @@ Made by the fixtures, one for each attack; the session is granted when the attac
 part is played with its real token, the kubelet's with a node's certificate, and nobody else's.
 """
 
+import base64
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tasksession.api.access import RoleReference
 from tasksession.lifecycle import manifests
@@ -16,7 +21,7 @@ from tests.attacks.attack import Foiled
 from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.rights import wait_until_holds
-from tests.integration.guards.scene import NODE, LiveSession, Scene, bind
+from tests.integration.guards.scene import NODE, POD_SPEC, LiveSession, Scene, bind
 
 CEILING = {
     "clusterRoles": ["view", "edit", "admin"],
@@ -148,6 +153,33 @@ class Stage:
         self.operator.create(self.scene.rbac("rolebindings"), manifest)
         rules = self.admin.get(f"/apis/{RBAC}/v1/clusterroles/{role}")["rules"]
         wait_until_holds(self.admin.as_user(self.user), self.scene.namespace, rules[:3])
+
+    def let_group(self, resource: str, group: str) -> None:
+        """Let all ServiceAccounts of the namespace create something, as a careless administrator might."""
+        name = f"{self.scene.namespace}-{self.name}"
+        rules: list[Mapping[str, list[str]]] = [{"apiGroups": [group], "resources": [resource], "verbs": ["create"]}]
+        subject = {"kind": "Group", "apiGroup": RBAC, "name": f"system:serviceaccounts:{self.scene.namespace}"}
+        self.admin.create(f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": name}, "rules": rules})
+        body = {"metadata": {"name": name}, "roleRef": {**VIEW, "name": name}, "subjects": [subject]}
+        self.admin.create(f"/apis/{RBAC}/v1/clusterrolebindings", body)
+        member = self.admin.as_service_account(self.scene.namespace, "default")
+        wait_until_holds(member, "", rules)
+
+    @staticmethod
+    def signing_request() -> str:
+        """Return a request for a client certificate, as the API server takes it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mallory")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        return base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
+
+    def connects(self, person: Api, way: str) -> None:
+        """Have somebody enter an ordinary pod of the namespace."""
+        self.admin.create(self.scene.core("pods"), {"metadata": {"name": self.name}, "spec": POD_SPEC})
+        target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
+        path = self.scene.core("pods", self.name)
+        self.admin.create(f"{path}/binding", {"metadata": {"name": self.name}, "target": target})
+        passes(person.create, f"{path}/{way}", {}, command="sh")
 
     # Paths of the session's objects
 

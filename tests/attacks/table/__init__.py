@@ -1,6 +1,16 @@
 """The table of attacks, a module for each subject; `ATTACKS` is all of it."""
 
-from tests.attacks.table import endings, grants, pods, tokens
+from tests.attacks.table import asking, endings, grants, jobs, operators, pods, sessions, tasks, tokens
 
 #: Attacks on a session that was granted, or on what guards keep free of one.
-ATTACKS = (*tokens.TABLE.attacks, *pods.TABLE.attacks, *grants.TABLE.attacks, *endings.TABLE.attacks)
+ATTACKS = (
+    *asking.TABLE.attacks,
+    *jobs.TABLE.attacks,
+    *tokens.TABLE.attacks,
+    *pods.TABLE.attacks,
+    *grants.TABLE.attacks,
+    *endings.TABLE.attacks,
+    *sessions.TABLE.attacks,
+    *tasks.TABLE.attacks,
+    *operators.TABLE.attacks,
+)

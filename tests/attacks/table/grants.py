@@ -8,7 +8,7 @@ from tests.integration.guards.scene import ASKS, POD_SPEC, Scene, job_manifest
 
 TABLE = Table[Stage]()
 RESERVED = guard("reserved-names", words="this name is reserved for sessions")
-RESERVED_TIMER = guard("reserved-names", "job-edit", words="")
+RESERVED_TIMER = guard("reserved-names", "job-edit", status=(403, 422), words="")
 NO_GRANT = guard("subjects", words="may not grant rights to a session")
 EITHER = guard("reserved-names", "subjects", words="")
 SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
