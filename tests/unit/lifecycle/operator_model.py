@@ -7,8 +7,8 @@ or after which it can be made to fail or die.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from tasksession.api import names
 from tasksession.api.conditions import State
@@ -16,15 +16,17 @@ from tasksession.api.session import TaskSession
 from tasksession.engine.memory import Memory, key_of
 from tasksession.engine.queue import Key
 from tasksession.lifecycle import actions, manifests
+from tasksession.lifecycle.asking import is_bare
 from tasksession.lifecycle.decision import Decision
-from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import Child, Observed, ObservedJob, Progress, Refusal, RefusalKind, Review
+from tasksession.lifecycle.task_job import asking_job, is_joined, job_name
 from tests.unit import make
 from tests.unit.lifecycle.consistency import CREATES
 from tests.unit.lifecycle.world import Manifest, World
 
 Result = TypeVar("Result")
 Plan = Callable[[TaskSession, Observed, datetime], Decision]
+Asking = Callable[[ObservedJob, TaskSession | None, Refusal | None], Decision]
 
 #: The names that sessions are created and re-created under.
 NAMES = ("alpha", "beta")
@@ -62,8 +64,9 @@ class Attempt:
 class OperatorModel:
     """One process of the operator, from its start to its crash."""
 
-    def __init__(self, world: World, plan: Plan) -> None:
+    def __init__(self, world: World, plan: Plan, asking: Asking) -> None:
         self.world = world
+        self.asking = asking
         self.plan = plan
         self.memory = Memory()
         self.fault: Fault | None = None
@@ -76,9 +79,12 @@ class OperatorModel:
 
     # Views
 
-    def deliver(self, count: int) -> None:
-        """Let the watch bring the next events; those that are not brought yet leave a stale view."""
-        arrived, self.world.events[:] = self.world.events[:count], self.world.events[count:]
+    def deliver(self, count: int, kind: type | None = None) -> None:
+        """Let the watch, or that of one kind, bring the next events; what is not brought yet leaves a stale view."""
+        waiting = [event for event in self.world.events if kind is None or isinstance(event[1], kind)]
+        arrived = waiting[:count]
+        brought = {id(event) for event in arrived}
+        self.world.events[:] = [event for event in self.world.events if id(event) not in brought]
         for deleted, item in arrived:
             if isinstance(item, TaskSession):
                 (self.memory.lose_session if deleted else self.memory.see_session)(item)
@@ -91,10 +97,15 @@ class OperatorModel:
         """Every name that there is something to do for."""
         known = {key_of(session) for session in self.memory.sessions()}
         removed = {key for key in (Key(make.NAMESPACE, name) for name in NAMES) if self.memory.removed(key)}
-        return sorted(known | removed)
+        asking = {self.memory.session_key_of_job(job) for job in self.memory.jobs()}
+        return sorted(known | removed | asking)
 
     def sweep(self) -> None:
         """List everything afresh: what the watch missed, rights without a session, identities that are gone."""
+        for known_job in self.memory.jobs():
+            fresh = self.world.job(known_job.name)
+            if fresh is None or fresh.uid != known_job.uid:
+                self.memory.lose_job(known_job)
         for name in self.world.task_jobs():
             self.memory.see_job(ObservedJob.from_object(self.world.objects["Job", name]))
         known = {session.metadata.uid: session for session in self.memory.sessions()}
@@ -130,9 +141,16 @@ class OperatorModel:
 
     def reconcile(self, key: Key) -> None:
         """Bring every session of a name to rest."""
+        too_soon = False
         for gone in self.memory.removed(key):
-            self._drive(gone, removed=True)
+            created = gone.metadata.creation_timestamp
+            too_soon = too_soon or created is None or self.world.now < created + timedelta(seconds=1)
+            if not gone.status.state.final:
+                self._drive(gone, removed=True)
+            self.memory.forget_end(gone)
             self.memory.cleared(gone)
+        if not too_soon:
+            self._attend(key)
         session = self.memory.session(key)
         if session is not None:
             self._drive(session, removed=False)
@@ -161,11 +179,8 @@ class OperatorModel:
     def _observe(self, attempt: Attempt, *, removed: bool) -> Observed:
         session = attempt.session
         job = self.memory.job_of(session)
-        if job is None and session.status.state is State.ACTIVE and session.status.job_ref and not removed:
-            found = self.world.objects.get(("Job", session.status.job_ref.name))
-            job = ObservedJob.from_object(found) if found else None
-            if job is not None:
-                self.memory.see_job(job)
+        if not removed and _is_doubtful(session, job):
+            job = self._read_job(session, job)
         return make.observed(
             job=job,
             review=attempt.review,
@@ -176,6 +191,16 @@ class OperatorModel:
             refusal=attempt.refusal,
             progress=attempt.progress,
         )
+
+    def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
+        reference = session.status.job_ref
+        job = self.world.job(reference.name if reference else job_name(session) or "")
+        if job is None:
+            if known is not None:
+                self.memory.lose_job(known)
+            return None
+        self.memory.see_job(job)
+        return job if reference is None or job.uid == reference.uid else None
 
     def _review(self, session: TaskSession) -> Review:
         review = self._call(lambda: self.world.review(session))
@@ -204,10 +229,10 @@ class OperatorModel:
             self.memory.lose_session(attempt.session)
             return
         attempt.session = session
-        job = self.world.objects.get(("Job", name))
+        job = self.world.job(job_name(session) or "")
         known = self.memory.job_of(session)
         if job is not None:
-            self.memory.see_job(ObservedJob.from_object(job))
+            self.memory.see_job(job)
         elif known is not None:
             self.memory.lose_job(known)
 
@@ -339,19 +364,73 @@ class OperatorModel:
             attempt.progress = replace(attempt.progress, stopped=True)
         if item is None or item["metadata"]["uid"] != action.uid:
             return not stopping
-
-        def change(job: dict[str, Any]) -> None:
-            if isinstance(action, actions.StopJob):
-                job["spec"]["activeDeadlineSeconds"] = STOPPING_SECONDS
-                return
-            identity = names.parse_identity(action.service_account)
-            assert identity is not None and identity.uid == action.uid, "released as another Job's identity"
-            job["spec"].update(suspend=False, activeDeadlineSeconds=action.active_deadline_seconds)
-            job["spec"]["template"] = {
-                "metadata": {"annotations": {names.SERVICE_ACCOUNT_ANNOTATION: action.service_account}}
-            }
-            job["status"]["startTime"] = make.timestamp(self.world.now)
-
-        self.world.writes += 1
-        self.memory.see_job(ObservedJob.from_object(self.world.change_job(action.name, change)))
+        if isinstance(action, actions.StopJob):
+            self.memory.see_job(self.world.stop(action.name))
+            return False
+        identity = names.parse_identity(action.service_account)
+        assert identity is not None and identity.uid == action.uid, "released as another Job's identity"
+        self.memory.see_job(self.world.release(action.name, action.service_account, action.active_deadline_seconds))
         return False
+
+    # Jobs that ask for a session, and Jobs whose session is no more
+
+    def _attend(self, key: Key) -> None:
+        for job in self.memory.jobs_of(key):
+            self._carry_out(key, job, self.asking(job, self.memory.session(key), None))
+
+    def _carry_out(self, key: Key, job: ObservedJob, decision: Decision) -> None:
+        for action in decision.actions:
+            if isinstance(action, actions.CreateSession):
+                self._ask(key, job, action)
+            elif isinstance(action, actions.StopJob):
+                self._stop(key, job, action)
+
+    def _ask(self, key: Key, job: ObservedJob, action: actions.CreateSession) -> None:
+        refusal = self._call(lambda: self._create_session(dict(action.manifest)))
+        if refusal is None:
+            if self.memory.session(key) is not None:
+                self._carry_out(key, job, self.asking(job, self.memory.session(key), None))
+        elif refusal.kind is not RefusalKind.INVALID or not is_bare(action.manifest):
+            self._carry_out(key, job, self.asking(job, None, refusal))
+
+    def _create_session(self, manifest: Manifest) -> Refusal | None:
+        name = manifest["metadata"]["name"]
+        session = self.world.sessions.get(name)
+        if session is None and "TaskSession" in self.world.refusing:
+            return Refusal(self.world.refusing["TaskSession"], "TaskSession", "refused")
+        if session is None:
+            try:
+                session = self.world.ask_for_session(manifest)
+            except ValueError as error:
+                return Refusal(RefusalKind.INVALID, "TaskSession", str(error))
+        self.memory.see_session(session)
+        return None
+
+    def _stop(self, key: Key, job: ObservedJob, action: actions.StopJob) -> None:
+        session = self.world.sessions.get(key.name)
+        if session is not None:
+            self.memory.see_session(session)
+        current = self.world.job(job.name)
+        if current is None:
+            self.memory.lose_job(job)
+            return
+        self.memory.see_job(current)
+        if action in self.asking(current, session, None).actions:
+            self._call(lambda: self._stop_unless_replaced(action))
+
+    def _stop_unless_replaced(self, action: actions.StopJob) -> None:
+        job = self.world.job(action.name)
+        if job is not None and job.uid == action.uid:
+            self.memory.see_job(self.world.stop(action.name))
+
+
+def _is_doubtful(session: TaskSession, job: ObservedJob | None) -> bool:
+    """Whether the watch's word on a Job is not enough, as the reconciler asks it."""
+    if session.status.state is State.ACTIVE:
+        return job is None
+    if session.status.state.final or is_joined(session):
+        return False
+    owner = asking_job(session)
+    if owner is not None:
+        return job is None or job.uid != owner
+    return job is not None and job.owner_uid != session.metadata.uid

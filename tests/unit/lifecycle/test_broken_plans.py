@@ -15,13 +15,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from tasksession.api.conditions import State
 from tasksession.api.session import INITIAL_STATUS, TaskSession, TaskSessionStatus
 from tasksession.lifecycle import actions
+from tasksession.lifecycle.asking import attend
 from tasksession.lifecycle.decision import Decision
-from tasksession.lifecycle.observed import Observed, Review
+from tasksession.lifecycle.observed import Observed, ObservedJob, Refusal, Review
 from tasksession.lifecycle.plan import plan
+from tasksession.lifecycle.task_job import is_joined
 from tasksession.policy.evaluation import Verdict
 from tests.unit import make
-from tests.unit.lifecycle.operator_model import Plan
-from tests.unit.lifecycle.test_state_machine import SCHEDULES, SETTINGS, Lives
+from tests.unit.lifecycle.operator_model import Asking, Plan
+from tests.unit.lifecycle.test_state_machine import ASKED, SCHEDULES, SETTINGS, Lives
 
 
 def _keeps_role_bindings(session: TaskSession, observed: Observed, now: datetime) -> Decision:
@@ -86,8 +88,71 @@ def _grants_again(session: TaskSession, observed: Observed, now: datetime) -> De
     return plan(session, observed, now)
 
 
+def _joins_anybodys_job(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Lets a Job of another requester join."""
+    if observed.job is not None and is_joined(session) and session.spec.requester is not None:
+        requester = session.spec.requester
+        job = replace(observed.job, requested_by=requester.username, requested_by_uid=requester.uid)
+        return plan(session, replace(observed, job=job), now)
+    return plan(session, observed, now)
+
+
+def _grants_a_job_twice(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Takes a Job that ran for one that never did."""
+    if observed.job is not None and session.status.state is State.PENDING:
+        return plan(session, replace(observed, job=_never_started(observed.job)), now)
+    return plan(session, observed, now)
+
+
+def _adopts_a_squatter(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Takes somebody's TaskSession for the one that an annotated Job asked for."""
+    job = observed.job
+    if job is not None and job.asks is not None and is_joined(session):
+        return plan(session, replace(observed, job=replace(job, session=session.metadata.name, asks=None)), now)
+    return plan(session, observed, now)
+
+
+def _hangs_joined_rights_on_nothing(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """Gives the RoleBindings of a joined Job no owner."""
+    decision = plan(session, observed, now)
+    if not is_joined(session):
+        return decision
+    changed: list[actions.Action] = []
+    for action in decision.actions:
+        if isinstance(action, actions.CreateRoleBinding):
+            metadata = {**action.manifest["metadata"], "ownerReferences": []}
+            changed.append(actions.CreateRoleBinding(manifest={**action.manifest, "metadata": metadata}))
+        else:
+            changed.append(action)
+    return replace(decision, actions=tuple(changed))
+
+
+def _asks_again(job: ObservedJob, session: TaskSession | None, refusal: Refusal | None) -> Decision:
+    """Asks for a second session for a Job that ran."""
+    return attend(_never_started(job), session, refusal)
+
+
+def _never_stops(job: ObservedJob, session: TaskSession | None, refusal: Refusal | None) -> Decision:
+    """Lets a Job run on whose session is no more."""
+    return Decision() if job.service_account is not None else attend(job, session, refusal)
+
+
+def _never_started(job: ObservedJob) -> ObservedJob:
+    return replace(job, suspended=True, service_account=None)
+
+
+SEARCH = settings(SETTINGS, max_examples=4000, phases=[Phase.generate], database=None, derandomize=True)
 QUICKLY_FOUND = [_grants_again, _keeps_role_bindings, _keeps_the_timer, _ignores_denials]
-FOUND = [_ignores_rechecks, _grants_unanswered, _ignores_guards, _forgets_what_an_attempt_left]
+FOUND = [
+    _ignores_rechecks,
+    _grants_unanswered,
+    _ignores_guards,
+    _forgets_what_an_attempt_left,
+    _joins_anybodys_job,
+    _grants_a_job_twice,
+    _adopts_a_squatter,
+    _hangs_joined_rights_on_nothing,
+]
 
 
 @pytest.mark.parametrize("mutant", QUICKLY_FOUND + (FOUND if SCHEDULES >= 1000 else []))
@@ -99,6 +164,23 @@ def test_a_broken_plan_is_caught(mutant: Plan) -> None:
 
         plan = staticmethod(mutant)
 
-    search = settings(SETTINGS, max_examples=4000, phases=[Phase.generate], database=None, derandomize=True)
     with pytest.raises((AssertionError, KeyError)):
-        run_state_machine_as_test(Broken, settings=search)
+        run_state_machine_as_test(Broken, settings=SEARCH)
+
+
+@pytest.mark.parametrize("mutant", [_asks_again, _never_stops])
+def test_a_job_attended_wrongly_is_caught(mutant: Asking) -> None:
+    """Each of these mistakes in `attend` breaks an invariant once the TaskSession of a running Job is deleted."""
+
+    class Broken(Lives):
+        """Lives in which Jobs are attended with a mistake."""
+
+        asking = staticmethod(mutant)
+
+    life = Broken()
+    life.create_annotated_job("alpha", ASKED[0], "jane", None)
+    life.work_in_peace()
+    life.delete("alpha")
+    life.pass_time(1)
+    with pytest.raises(AssertionError, match=r"asked again for a Job that ran|runs on without a session"):
+        life.settle()

@@ -6,7 +6,9 @@ away; Jobs end; time jumps. After every step and at rest:
 
 - S1 a RoleBinding exists only while its session (same uid) exists and has not ended;
 - S3 what is bound was asked for and allowed by an answer of that very attempt, and at rest by the policy as it is;
-- S4 one identity never serves two sessions;
+- S4 one identity never serves two sessions, and one Job is started by one session only: by its own requester's, by
+  the one that was made for it where it is annotated, and never where its annotations cannot be used;
+- a Job that was started does not run on once its session is gone or over;
 - L1 when the faults stop everything settles, and a further round writes nothing;
 - L2 a session that is over, gone or past its deadline has no ServiceAccount, RoleBinding, Role or timer left;
 - and what hangs on a timer is gone at its deadline though the operator does nothing at all.
@@ -14,6 +16,7 @@ away; Jobs end; time jumps. After every step and at rest:
 `TASKSESSION_SCHEDULES` sets how many schedules are tried. `test_broken_plans` shows that mistakes in `plan` are caught.
 """
 
+import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -26,10 +29,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tasksession.api import names
 from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
-from tasksession.lifecycle.observed import RefusalKind
+from tasksession.lifecycle.asking import attend
+from tasksession.lifecycle.ending import STOPPING_SECONDS
+from tasksession.lifecycle.observed import ObservedJob, RefusalKind
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
-from tests.unit.lifecycle.operator_model import NAMES, Crash, Fault, OperatorModel, Plan, Unavailable
+from tests.unit.lifecycle.operator_model import NAMES, Asking, Crash, Fault, OperatorModel, Plan, Unavailable
 from tests.unit.lifecycle.world import World
 
 SCHEDULES = int(os.environ.get("TASKSESSION_SCHEDULES", "100"))
@@ -52,7 +57,12 @@ POLICIES: dict[str, dict[str, Any]] = {
     "shorter": {"access": {**ACCESS["both"], "rules": RULES}, "defaults": {"ttl": "2m"}},
     "elsewhere": {"access": ACCESS["both"], "namespaces": {"names": ["other"]}},
 }
+#: What an annotated Job may say of its access: mostly what can be used, else no YAML, no mapping, no valid access.
+ASKED = [json.dumps(access) for access in ACCESS.values()] + ["[", "- view", '{"roles": 5}']
+USER = st.sampled_from(["jane", "jane", "bob"])
 NAME = st.sampled_from(NAMES)
+#: A Job joins under a name of its own, or under that of its session.
+JOB_NAME = st.sampled_from([*NAMES, "work"])
 NUMBER = st.integers(0, 1000)
 #: What is broken at random is mended more often than broken, or no session would ever come far.
 MOSTLY = st.sampled_from([True, True, False])
@@ -62,13 +72,14 @@ class Lives(RuleBasedStateMachine):
     """Two names, any number of sessions under each, one operator at a time."""
 
     plan: Plan = staticmethod(decide)
+    asking: Asking = staticmethod(attend)
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.seen: dict[str, TaskSession] = {}
         self.change_policy("wide")
-        self.operator = OperatorModel(self.world, type(self).plan)
+        self.operator = OperatorModel(self.world, type(self).plan, type(self).asking)
 
     # What people do
 
@@ -82,6 +93,32 @@ class Lives(RuleBasedStateMachine):
         """A requester creates a TaskSession, perhaps under the name of one that is gone."""
         if name not in self.world.sessions:
             self.world.add_session(name, access=ACCESS[access], ttl=ttl, ttlSecondsAfterFinished=keep)
+
+    @rule(name=NAME, access=st.sampled_from(ASKED), user=USER, seconds=st.sampled_from([None, None, 30]))
+    def create_annotated_job(self, name: str, access: str, user: str, seconds: int | None) -> None:
+        """Somebody creates a Job that asks for a session, perhaps under the name of one that is gone."""
+        if ("Job", name) not in self.world.objects:
+            asked = {
+                names.POLICY_ANNOTATION: "ticket-triage",
+                names.TTL_ANNOTATION: "10m",
+                names.ACCESS_ANNOTATION: access,
+            }
+            self.world.add_job(name, creator=user, annotations=asked, seconds=seconds)
+
+    @rule(name=NAME, job=JOB_NAME, user=USER, ttl=st.sampled_from(["1m", "10m"]))
+    def create_joined_session(self, name: str, job: str, user: str, ttl: str) -> None:
+        """A requester creates a TaskSession for a Job to join; to an annotated Job of its name it is in the way."""
+        if name not in self.world.sessions:
+            requester = {"username": user}
+            self.world.add_session(
+                name, access=ACCESS["both"], ttl=ttl, task={"job": {"name": job}}, requester=requester
+            )
+
+    @rule(name=JOB_NAME, session=NAME, user=USER)
+    def create_joining_job(self, name: str, session: str, user: str) -> None:
+        """Somebody creates a Job that is to join a session, whoever's that is, before or after it."""
+        if ("Job", name) not in self.world.objects:
+            self.world.add_job(name, creator=user, annotations={names.SESSION_ANNOTATION: session})
 
     @rule(name=NAME)
     def delete(self, name: str) -> None:
@@ -135,14 +172,14 @@ class Lives(RuleBasedStateMachine):
 
     # What the cluster does
 
-    @rule(name=NAME, kind=st.sampled_from(["SuccessCriteriaMet", "Complete", "FailureTarget", "Failed"]))
+    @rule(name=JOB_NAME, kind=st.sampled_from(["SuccessCriteriaMet", "Complete", "FailureTarget", "Failed"]))
     def end_job(self, name: str, kind: str) -> None:
         """A running Job ends."""
         job = self.world.objects.get(("Job", name))
         if job is not None and not job["spec"]["suspend"] and not job["status"].get("conditions"):
             self.world.end_job(name, kind, "ByItself")
 
-    @rule(name=NAME)
+    @rule(name=JOB_NAME)
     def delete_job(self, name: str) -> None:
         """Somebody deletes a Job."""
         if ("Job", name) in self.world.objects:
@@ -164,7 +201,9 @@ class Lives(RuleBasedStateMachine):
         self.world.guards_missing = () if complete else ("token",)
 
     @rule(
-        kind=st.sampled_from([None, None, None, "Job", "timer", "ServiceAccount", "Role", "RoleBinding"]),
+        kind=st.sampled_from(
+            [None, None, None, "Job", "timer", "ServiceAccount", "Role", "RoleBinding", "TaskSession"]
+        ),
         why=st.sampled_from(list(RefusalKind)),
     )
     def refuse(self, kind: str | None, why: RefusalKind) -> None:
@@ -173,10 +212,10 @@ class Lives(RuleBasedStateMachine):
 
     # What the operator does
 
-    @rule(count=st.integers(1, 8))
-    def deliver(self, count: int) -> None:
-        """The watch brings some events."""
-        self.operator.deliver(count)
+    @rule(count=st.integers(1, 8), kind=st.sampled_from([None, TaskSession, ObservedJob]))
+    def deliver(self, count: int, kind: type | None) -> None:
+        """The watch brings some events; that of one kind may be ahead of the other."""
+        self.operator.deliver(count, kind)
 
     @rule()
     def lose_events(self) -> None:
@@ -191,7 +230,9 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """The operator is killed at rest and started again."""
-        self.operator = OperatorModel(self.world, type(self).plan)
+        # The next process has to take the lease and list everything first.
+        self.world.advance(1)
+        self.operator = OperatorModel(self.world, type(self).plan, type(self).asking)
 
     @rule()
     def work_in_peace(self) -> None:
@@ -203,7 +244,7 @@ class Lives(RuleBasedStateMachine):
         call=st.integers(0, 14),
         kind=st.sampled_from(["", "", "fail before", "fail after", "die before", "die after"]),
         meanwhile=st.sampled_from(
-            ["", "", "delete", "recreate", "revoke", "touch", "end", "delete_job", "guards", "tick"]
+            ["", "", "delete", "recreate", "revoke", "touch", "end", "delete_job", "replace_job", "guards", "tick"]
         ),
         name=NAME,
     )
@@ -216,6 +257,10 @@ class Lives(RuleBasedStateMachine):
             self.delete(name)
             self.create(name, "view", "10m", None)
 
+        def replace_job() -> None:
+            self.delete_job(name)
+            self.create_annotated_job(name, ASKED[0], "jane", None)
+
         happenings: dict[str, Callable[[], None]] = {
             "delete": lambda: self.delete(name),
             "recreate": recreate,
@@ -223,6 +268,7 @@ class Lives(RuleBasedStateMachine):
             "touch": lambda: self.touch(name),
             "end": lambda: self.end_job(name, "SuccessCriteriaMet"),
             "delete_job": lambda: self.delete_job(name),
+            "replace_job": replace_job,
             "guards": lambda: self.guards(False),
             "tick": lambda: self.world.advance(0.7),
         }
@@ -273,6 +319,7 @@ class Lives(RuleBasedStateMachine):
         self.world.answering, self.world.guards_missing, self.world.refusing = True, (), {}
         for _ in range(8):
             before = self.world.writes
+            self.world.advance(1)
             self._round()
             if self.world.writes == before:
                 break
@@ -280,6 +327,7 @@ class Lives(RuleBasedStateMachine):
         self._round()
         assert self.world.writes == before, "no rest: a quiet round writes"
         self.rights_belong_to_living_sessions()
+        self._released_jobs_have_a_session()
         for uid in self.seen:
             session = next((s for s in self.world.sessions.values() if s.metadata.uid == uid), None)
             if session is None or session.status.state.final:
@@ -298,7 +346,23 @@ class Lives(RuleBasedStateMachine):
         made = {name for kind, name in self.world.children(session.metadata.uid) if kind == "RoleBinding"}
         assert made == {grant.role_binding for grant in session.status.grants}
 
+    def _released_jobs_have_a_session(self) -> None:
+        living = {
+            s.status.job_ref.uid for s in self.world.sessions.values() if s.status.job_ref and not s.status.state.final
+        }
+        for name in self.world.task_jobs():
+            job = self.world.job(name)
+            if job is None or job.service_account is None or job.end is not None or job.uid in living:
+                continue
+            seconds = job.active_deadline_seconds
+            assert seconds is not None and job.started is not None, f"{name} runs on for ever without a session"
+            # One that its own deadline ends within the tolerance that is left to it needs no stopping.
+            ends = job.started + timedelta(seconds=seconds + STOPPING_SECONDS)
+            about_to_end = self.world.now + timedelta(seconds=3) >= ends
+            assert seconds == STOPPING_SECONDS or about_to_end, f"{name} runs on without a session"
+
     def _round(self) -> None:
+        self.world.collect()
         self.operator.deliver(len(self.world.events))
         self.operator.sweep()
         self._run(None)
@@ -312,8 +376,10 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         """At the end the faults stop, and later all time is over."""
         self.settle()
-        self.world.advance(timedelta(days=2).total_seconds())
-        self.settle()
+        for _ in range(2):
+            # A tombstone that goes may make way for the session that an annotated Job still asks for.
+            self.world.advance(timedelta(days=2).total_seconds())
+            self.settle()
         assert self.world.children() == [], "something is left for ever"
         assert all(session.status.state.final for session in self.world.sessions.values())
 

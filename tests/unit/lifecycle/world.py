@@ -14,8 +14,11 @@ from tasksession.api import names
 from tasksession.api.access import PolicyRule
 from tasksession.api.conditions import State
 from tasksession.api.policy import SessionPolicy
-from tasksession.api.session import TaskSession, TaskSessionStatus
+from tasksession.api.session import INITIAL_STATUS, TaskSession, TaskSessionStatus
+from tasksession.lifecycle.asking import Unusable, read_access
+from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import ObservedJob, RefusalKind, Review
+from tasksession.lifecycle.task_job import asking_job, was_released
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
 from tasksession.policy.facts import Facts, NamespaceFact, RoleFact
 from tests.unit import make
@@ -41,6 +44,8 @@ class World:
         self.role_rules = {"view": (_rule("get"),), "edit": (_rule("get"), _rule("patch"))}
         self.writes = 0
         self._served: dict[str, str] = {}
+        self._released: dict[str, str] = {}
+        self._ever: dict[str, TaskSession] = {}
         self._sequence = 100
 
     # Identity and time
@@ -69,6 +74,27 @@ class World:
         session = make.with_metadata(session, resource_version=self.version(), creation_timestamp=created)
         return self._put_session(session)
 
+    def ask_for_session(self, manifest: Manifest) -> TaskSession:
+        """Create the TaskSession of an annotated Job, as the operator does. Raises ValueError for what is no valid one.
+
+        The caller has seen that its name is free.
+        """
+        metadata = {
+            **manifest["metadata"],
+            "uid": self.uid(),
+            "generation": 1,
+            "resourceVersion": self.version(),
+            "creationTimestamp": make.timestamp(self.now),
+        }
+        session = TaskSession.model_validate({**manifest, "metadata": metadata, "status": INITIAL_STATUS})
+        job = self.job(manifest["spec"]["task"]["job"]["name"])
+        if job is not None and job.uid == asking_job(session):
+            requester = session.spec.requester
+            assert requester is not None and requester.username == job.requested_by, "asked in another's name"
+            assert not was_released(job), "asked again for a Job that ran"
+        self.writes += 1
+        return self._put_session(session)
+
     def change_session(self, name: str, change: Callable[[TaskSession], TaskSession]) -> TaskSession:
         """Write to a TaskSession, with a new version."""
         return self._put_session(make.with_metadata(change(self.sessions[name]), resource_version=self.version()))
@@ -93,12 +119,13 @@ class World:
 
     def _put_session(self, session: TaskSession) -> TaskSession:
         self.sessions[session.metadata.name] = session
+        self._ever[session.metadata.uid] = session
         self.events.append((False, session))
         return session
 
     # Everything else
 
-    def create(self, manifest: Manifest) -> Manifest:
+    def create(self, manifest: Manifest, *, creator: str = make.OPERATOR) -> Manifest:
         """Store an object. The caller has seen that its name is free."""
         item = deepcopy(dict(manifest))
         metadata = item["metadata"]
@@ -106,14 +133,66 @@ class World:
         metadata.update(stamp)
         item["status"] = {}
         if item["kind"] == "Job":
-            metadata.setdefault("annotations", {})[names.REQUESTED_BY_ANNOTATION] = make.OPERATOR
+            metadata.setdefault("annotations", {})[names.REQUESTED_BY_ANNOTATION] = creator
         if item["kind"] == "ServiceAccount":
             session_uid = metadata["labels"][names.SESSION_UID_LABEL]
             assert self._served.setdefault(metadata["name"], session_uid) == session_uid, "one identity, two sessions"
         self.objects[item["kind"], metadata["name"]] = item
-        self.writes += 1
+        if creator == make.OPERATOR:
+            self.writes += 1
         self._tell(item)
         return item
+
+    def add_job(self, name: str, *, creator: str, annotations: dict[str, str], seconds: int | None = None) -> None:
+        """Create a suspended Job, as a requester does; admission stamps it."""
+        spec: Manifest = {"suspend": True, "template": {}}
+        if seconds is not None:
+            spec["activeDeadlineSeconds"] = seconds
+        metadata = {"name": name, "namespace": make.NAMESPACE, "annotations": dict(annotations)}
+        self.create({"kind": "Job", "metadata": metadata, "spec": spec}, creator=creator)
+
+    def job(self, name: str) -> ObservedJob | None:
+        """The Job of that name, as a fresh read shows it."""
+        item = self.objects.get(("Job", name))
+        return ObservedJob.from_object(item) if item is not None else None
+
+    def release(self, name: str, service_account: str, seconds: int | None) -> ObservedJob:
+        """Let a Job start as an identity: one session only ever does that, and it is the Job's own."""
+        job = self.job(name)
+        assert job is not None
+        uid = self._served[service_account]
+        session = self._ever[uid]
+        assert self._released.setdefault(job.uid, uid) == uid, "one Job, granted to twice"
+        assert job.service_account in (None, service_account), "one Job, two identities"
+        if session.spec.task.job is not None:
+            requester = session.spec.requester
+            assert requester is not None and requester.username == job.requested_by, "started for another requester"
+        if job.asks is not None:
+            assert asking_job(session) == job.uid, "started for a session that was not made for it"
+            try:
+                read_access(job.asks.access or "{}")
+            except Unusable as error:
+                raise AssertionError("started with annotations that cannot be used") from error
+        elif session.spec.task.job is not None:
+            assert job.session == session.metadata.name, "started for a session that it does not join"
+
+        def change(item: Manifest) -> None:
+            item["spec"]["suspend"] = False
+            if seconds is not None:
+                item["spec"]["activeDeadlineSeconds"] = seconds
+            item["spec"]["template"] = {
+                "metadata": {"annotations": {names.SERVICE_ACCOUNT_ANNOTATION: service_account}}
+            }
+            item["status"].setdefault("startTime", make.timestamp(self.now))
+
+        self.writes += 1
+        return ObservedJob.from_object(self.change_job(name, change))
+
+    def stop(self, name: str) -> ObservedJob:
+        """Have the Job controller end a Job."""
+        self.writes += 1
+        changed = self.change_job(name, lambda job: job["spec"].update(activeDeadlineSeconds=STOPPING_SECONDS))
+        return ObservedJob.from_object(changed)
 
     def delete(self, kind: str, name: str) -> None:
         """Delete an object; what hangs on it is the garbage collector's, a moment later."""
@@ -153,9 +232,15 @@ class World:
         """Garbage collection: what has no owner left goes, and what hangs on it."""
         living = {session.metadata.uid for session in self.sessions.values()}
         living |= {item["metadata"]["uid"] for item in self.objects.values()}
+        for session in list(self.sessions.values()):
+            references = session.metadata.owner_references
+            if references and not any(reference.uid in living for reference in references):
+                self.delete_session(session.metadata.name)
+                self.collect()
+                return
         for (kind, name), item in list(self.objects.items()):
-            owners = item["metadata"]["ownerReferences"]
-            if not any(owner["uid"] in living for owner in owners):
+            owners = item["metadata"].get("ownerReferences")
+            if owners and not any(owner["uid"] in living for owner in owners):
                 self.delete(kind, name)
                 self.collect()
                 return
