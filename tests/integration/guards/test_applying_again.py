@@ -15,7 +15,6 @@ from tests.integration.guards.scene import ASKS, Scene, job_manifest, refused, r
 CLIENT_SIDE: tuple[str, ...] = ()
 SERVER_SIDE: tuple[str, ...] = ("--server-side",)
 FORCED: tuple[str, ...] = ("--server-side", "--force-conflicts")
-APPLY_PATCH = "application/apply-patch+yaml"
 
 WRITTEN: list[Any] = [
     pytest.param({}, id="nothing"),
@@ -119,7 +118,12 @@ def test_without_force_a_server_side_apply_meets_the_operator(guarded_cluster: C
     words = author.refused(*SERVER_SIDE)
     assert "conflict" in words
     assert ".spec.suspend" in words
-    for name, spec in (("unforced-false", {"suspend": False}), ("unforced-nothing", {})):
+    others: tuple[tuple[str, Object], ...] = (
+        ("unforced-false", {"suspend": False}),
+        ("unforced-nothing", {}),
+        ("unforced-deadline", {"activeDeadlineSeconds": 200}),
+    )
+    for name, spec in others:
         author = Author(guarded_cluster, scene, name, spec)
         author.apply(*SERVER_SIDE)
         author.apply(*SERVER_SIDE)
@@ -130,7 +134,7 @@ def test_without_force_a_server_side_apply_meets_the_operator(guarded_cluster: C
 
 def test_a_field_taken_out_of_the_manifest_stays(guarded_cluster: Cluster, scene: Scene) -> None:
     """An author who deletes `suspend: true` from the manifest does not start the Job with it."""
-    for name, options in (("dropped-client", CLIENT_SIDE), ("dropped-server", FORCED)):
+    for name, options in (("dropped-client", CLIENT_SIDE), ("dropped-server", SERVER_SIDE), ("dropped-forced", FORCED)):
         author = Author(guarded_cluster, scene, name, {"suspend": True})
         author.apply(*options)
         del author.manifest["spec"]["suspend"]
@@ -149,12 +153,18 @@ def test_after_a_stop_another_deadline_is_refused(guarded_cluster: Cluster, scen
         assert "the session of this Job has ended" in words
         assert "delete the Job and create it again" in words
         assert author.spec()["activeDeadlineSeconds"] == 1
-    without = Author(guarded_cluster, scene, "stopped-without", {})
-    without.apply()
-    without.release()
-    without.stop()
-    without.apply()
-    assert without.spec()["activeDeadlineSeconds"] == 1
+    unforced = Author(guarded_cluster, scene, "stopped-unforced", {"activeDeadlineSeconds": 200})
+    unforced.apply(*SERVER_SIDE)
+    unforced.release()
+    unforced.stop()
+    assert "conflict" in unforced.refused(*SERVER_SIDE)
+    for name, options in (("without-client", CLIENT_SIDE), ("without-server", SERVER_SIDE)):
+        without = Author(guarded_cluster, scene, name, {})
+        without.apply(*options)
+        without.release()
+        without.stop()
+        without.apply(*options)
+        assert without.spec()["activeDeadlineSeconds"] == 1
 
 
 def test_everybody_else_who_changes_suspend_is_refused(guarded_cluster: Cluster, scene: Scene) -> None:
