@@ -58,6 +58,7 @@ class Memory:
         self._jobs_of_session: dict[Key, set[Key]] = {}
         self._ended_jobs: dict[str, ObservedJob] = {}
         self._gone: dict[str, None] = {}
+        self._names_used: dict[str, datetime] = {}
         self._lost_jobs: dict[str, int] = {}
         self._policies: dict[str, SessionPolicy] = {}
         self._ending_namespaces: set[str] = set()
@@ -115,6 +116,14 @@ class Memory:
     def _bury(self, key: Key, session: TaskSession) -> None:
         self._removed.setdefault(key, {})[session.metadata.uid] = session
         _remember(self._gone, session.metadata.uid, None)
+        created = session.metadata.creation_timestamp
+        before = self.name_used_at(key)
+        if created is not None and (before is None or created > before):
+            _remember(self._names_used, f"{key.namespace}/{key.name}", created)
+
+    def name_used_at(self, key: Key) -> datetime | None:
+        """When the youngest of the sessions of that name was created that no longer exist, cleared away or not."""
+        return self._names_used.get(f"{key.namespace}/{key.name}")
 
     # Jobs
 

@@ -103,9 +103,7 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> None:
         """Bring every session of a name, and its Jobs, to rest. Raises ClusterError where it has to be tried again."""
-        too_soon = False
         for gone in self._memory.removed(key):
-            too_soon = too_soon or self._is_of_this_second(gone)
             if not gone.status.state.final:
                 if not await self._drive(gone, removed=True):
                     return
@@ -113,7 +111,7 @@ class Reconciler:
                 _logger.info("session ended", extra=record)
             self._forget(gone)
             self._memory.cleared(gone)
-        if too_soon:
+        if self._is_too_soon(key):
             # An identity's name carries the Job's uid and a deadline in whole seconds: a second session of the same
             # Job must not come to the name of the first.
             self._queue.add_later(key, 1.0)
@@ -125,9 +123,10 @@ class Reconciler:
             return
         await self._drive(session, removed=False)
 
-    def _is_of_this_second(self, session: TaskSession) -> bool:
-        created = session.metadata.creation_timestamp
-        return created is None or self._client.clock.now() < created + timedelta(seconds=1)
+    def _is_too_soon(self, key: Key) -> bool:
+        """Whether a session of that name that is gone was created in this very second."""
+        used = self._memory.name_used_at(key)
+        return used is not None and self._client.clock.now() < used + timedelta(seconds=1)
 
     async def drain(self) -> None:
         """Wait for what was started beside the sessions' own steps: Events."""

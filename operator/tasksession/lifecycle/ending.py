@@ -23,7 +23,7 @@ from tasksession.lifecycle.actions import (
 from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
-from tasksession.lifecycle.task_job import outlives
+from tasksession.lifecycle.task_job import is_joined, outlives
 
 #: StopJob sets this activeDeadlineSeconds.
 STOPPING_SECONDS = 1
@@ -140,7 +140,8 @@ def write(session: TaskSession, ending: Ending, now: datetime) -> WriteStatus:
 
 def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
     """End a session that was never granted, clearing away what an interrupted attempt may have made."""
-    if observed.job is not None or observed.progress.timer_uid is not None:
+    if observed.job is not None or observed.progress.timer_uid is not None or is_joined(session):
+        # The RoleBindings of a joined Job hang on the TaskSession, and stay where the Job went.
         removal = remove_leftovers(session, observed)
         if removal.actions:
             return removal

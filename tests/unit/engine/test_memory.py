@@ -201,3 +201,30 @@ def test_the_sessions_of_a_policy_are_those_that_are_not_over() -> None:
     memory.see_session(make.active())
     assert [session.metadata.name for session in memory.sessions_of_policy("ticket-triage")] == ["triage"]
     assert list(memory.sessions_of_policy("other")) == []
+
+
+def test_the_youngest_use_of_a_name_is_remembered() -> None:
+    """It outlives the clearing away, and news of an older session does not replace it."""
+    memory = Memory()
+    assert memory.name_used_at(KEY) is None
+    later = make.NOW + timedelta(seconds=5)
+    young = make.with_metadata(make.session(), creation_timestamp=later)
+    memory.lose_session(young)
+    memory.cleared(young)
+    memory.lose_session(make.session(uid=OTHER_UID))
+    assert memory.name_used_at(KEY) == later
+
+
+def test_jobs_are_found_by_the_session_they_take_part_in() -> None:
+    """By the one that they name, else by their own name; a Job that goes, or joins another, is found no more."""
+    memory = Memory()
+    joining, annotated = make.joining_job(), make.annotated_job(uid="asking-uid")
+    memory.see_job(joining)
+    memory.see_job(annotated)
+    assert memory.jobs_of(KEY) == (annotated, joining)
+    elsewhere = make.joining_job(session="other", version=30)
+    memory.see_job(elsewhere)
+    assert memory.jobs_of(KEY) == (annotated,)
+    assert memory.jobs_of(key_of(make.session(name="other"))) == (elsewhere,)
+    memory.lose_job(annotated)
+    assert memory.jobs_of(KEY) == ()

@@ -141,15 +141,13 @@ class OperatorModel:
 
     def reconcile(self, key: Key) -> None:
         """Bring every session of a name to rest."""
-        too_soon = False
         for gone in self.memory.removed(key):
-            created = gone.metadata.creation_timestamp
-            too_soon = too_soon or created is None or self.world.now < created + timedelta(seconds=1)
             if not gone.status.state.final:
                 self._drive(gone, removed=True)
             self.memory.forget_end(gone)
             self.memory.cleared(gone)
-        if not too_soon:
+        used = self.memory.name_used_at(key)
+        if used is None or self.world.now >= used + timedelta(seconds=1):
             self._attend(key)
         session = self.memory.session(key)
         if session is not None:
@@ -311,6 +309,7 @@ class OperatorModel:
                 attempt.progress = replace(attempt.progress, timer_gone=True)
             case actions.DeleteSession(_, name, uid):
                 if name in world.sessions and world.sessions[name].metadata.uid == uid:
+                    world.writes += 1
                     world.delete_session(name)
                 # Without this the loop would delete again and again until the watch brings the news.
                 self.memory.lose_session(attempt.session)
