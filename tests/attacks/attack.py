@@ -32,10 +32,10 @@ class Attacker(StrEnum):
     """Who tries, as in the threat model."""
 
     EDIT = "holder of `edit`"
-    REQUESTER = "another requester"
+    REQUESTER = "requester"
     TASK = "the task"
     OPERATOR = "a compromised operator"
-    AUTHOR = "who writes policies"
+    AUTHOR = "author of a policy"
 
 
 class Threat(StrEnum):
@@ -192,7 +192,7 @@ class Table(Generic[Target]):
         def enter(attempt: Callable[[Target], None]) -> Callable[[Target], None]:
             sentence = inspect.cleandoc(attempt.__doc__ or "")
             without = () if alone else (*refused_by.guards, *also)
-            reason = alone or ("" if without else "no guard of ours is in the way")
+            reason = alone or ("" if without else "no guard is in the way")
             name = attempt.__name__.replace("_", "-")
             self.attacks.append(Attack(name, sentence, by, threat, refused_by, without, reason, attempt))
             return attempt

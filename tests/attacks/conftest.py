@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks import weakening
+from tests.attacks.court import Court
 from tests.attacks.stage import CEILING, Ground
 from tests.cluster import Cluster
 from tests.cluster.installation import install
+from tests.integration.operator.world import World
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +27,18 @@ def weakened() -> Iterator[Ground]:
         ground = _prepared(cluster)
         weakening.prepare(cluster.api)
         yield ground
+
+
+@pytest.fixture(scope="module")
+def judged(guarded: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Return a namespace with a running operator, on the guarded control plane."""
+    world = World(guarded.cluster)
+    Court.prepare(world)
+    process = world.operator(tmp_path_factory.mktemp("operator"))
+    with process:
+        yield world
+    assert "Traceback" not in process.log.read_text(), process.tail(60)
+    world.close()
 
 
 def _prepared(cluster: Cluster) -> Ground:

@@ -1,6 +1,6 @@
 """The table of attacks, a module for each subject; `ATTACKS` is all of it."""
 
-from tests.attacks.table import asking, endings, grants, jobs, operators, pods, sessions, tasks, tokens
+from tests.attacks.table import asking, endings, grants, jobs, operators, pods, sessions, tasks, tokens, verdicts
 
 #: Attacks on a session that was granted, or on what guards keep free of one.
 ATTACKS = (
@@ -14,3 +14,6 @@ ATTACKS = (
     *tasks.TABLE.attacks,
     *operators.TABLE.attacks,
 )
+
+#: Attacks on the verdict of a running operator. No guard decides there, so they have no twins.
+VERDICTS = tuple(verdicts.TABLE.attacks)
