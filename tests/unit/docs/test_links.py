@@ -57,14 +57,3 @@ def test_every_page_is_in_the_index() -> None:
         linked |= {(index.parent / target.partition("#")[0]).resolve() for target in links(index)} | {index}
     missing = [name_of(page) for page in (ROOT / "docs").rglob("*.md") if page.resolve() not in linked]
     assert not missing
-
-
-def test_guards_of_the_threat_model_exist() -> None:
-    """A mechanism in backticks that looks like a guard is a file of the chart."""
-    text = (ROOT / "docs" / "threat-model.md").read_text()
-    guards = {file.stem for file in (ROOT / "charts/tasksession/templates/guards").glob("*.yaml")}
-    for line in text.splitlines():
-        cells = line.split("|")
-        if len(cells) == 5 and "::" in cells[3]:
-            named = set(re.findall(r"`([a-z-]+)`", cells[2]))
-            assert named <= guards, named - guards
