@@ -13,6 +13,9 @@ COVERAGE ?= 90
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 # How many random lives `make schedules` tries.
 SCHEDULES ?= 1000
+# How long `make soak` takes, and which random choices it makes.
+MINUTES ?= 30
+SEED ?=
 # The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the image of its pods there.
 KEEP ?=
 CONTEXT ?=
@@ -75,6 +78,10 @@ attacks: binaries ## Attacks, each refused by the right mechanism, and successfu
 .PHONY: faults
 faults: binaries ## Faults: every write of three lives as a crash, and every other row of the table; prints what held
 	$(BIN)/python -m pytest tests/faults
+
+.PHONY: soak
+soak: binaries ## Random faults with 200 sessions at once for MINUTES, checked all the time (SEED=… repeats the choices)
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: e2e
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run

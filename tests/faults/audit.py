@@ -21,7 +21,7 @@ class Entry:
 
     user: str
     source: str
-    """The client's address and user agent."""
+    """The client's user agent."""
     verb: str
     resource: str
     name: str
@@ -66,7 +66,7 @@ class AuditLog:
             resource = f"{resource}/{reference['subresource']}"
         entry = Entry(
             user=line["user"]["username"],
-            source=f"{line.get('userAgent', '')}",
+            source=str(line.get("userAgent", "")),
             verb=line["verb"],
             resource=resource,
             name=reference.get("name", ""),

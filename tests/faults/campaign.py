@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,8 +96,7 @@ def run(lane: Lane, life: Life, plan: Plan, reference: Reference) -> Result:
     result.complaints += invariants.no_tokens(seen.objects, events, said)
     if plan not in lane.proxy.fired:
         result.complaints.append("the fault did not happen")
-    if "Traceback" in said:
-        result.complaints.append("the operator's log has a traceback")
+    result.complaints += invariants.crashes(said)
     if result.complaints:
         result.notes += [f"write {request}" for request in lane.proxy.writes]
         result.notes += [f"log: {line[:400]}" for line in said.splitlines()[-20:]]
@@ -115,7 +114,10 @@ def _settle(lane: Lane, reference: Reference) -> None:
 
 
 def run_all(
-    lanes: Sequence[Lane], plans: Iterable[tuple[Life, Plan]], references: dict[str, Reference]
+    lanes: Sequence[Lane],
+    plans: Iterable[tuple[Life, Plan]],
+    references: dict[str, Reference],
+    judge: Callable[[Lane, Life, Plan, Reference], Result] = run,
 ) -> list[Result]:
     """Run all plans, each lane taking the next one when it is free."""
     waiting: queue.SimpleQueue[tuple[Life, Plan]] = queue.SimpleQueue()
@@ -131,7 +133,7 @@ def run_all(
                 return
             result = Result(life, plan)
             try:
-                result = run(lane, life, plan, references[life.title])
+                result = judge(lane, life, plan, references[life.title])
                 lane.clear()
             except Exception as error:
                 result.complaints.append(f"the lane broke: {type(error).__name__}: {error}")
@@ -149,3 +151,9 @@ def run_all(
         life, plan = waiting.get_nowait()
         results.append(Result(life, plan, ["not tried: no lane was left"]))
     return results
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Say which plans did not hold, with all that is known of each; empty where all held."""
+    failed = [str(result) for result in results if result.complaints]
+    return f"{len(failed)} of {len(results)} plans did not hold:\n" + "\n".join(failed) if failed else ""

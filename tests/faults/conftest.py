@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,9 @@ from tests.cluster import Cluster
 from tests.cluster.installation import install
 from tests.faults.campaign import Reference, observe
 from tests.faults.lane import Ground, Lane
-from tests.faults.lives import LIVES
+from tests.faults.lives import LIVES, Life
+from tests.faults.proxy import Line
+from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import PROPERTY, summary
 from tests.integration.operator.world import CEILING
 
@@ -39,7 +40,7 @@ def ground(fault_cluster: Cluster) -> Iterator[Ground]:
 
 
 @pytest.fixture(scope="session")
-def lanes(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
+def running_lanes(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Lane]]:
     """Return lanes whose operators work."""
     made = [Lane(ground, tmp_path_factory.mktemp(f"lane-{number}")) for number in range(LANES)]
     for lane in made:
@@ -51,18 +52,30 @@ def lanes(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         lane.close()
 
 
-@pytest.fixture(scope="session")
-def references(lanes: list[Lane]) -> dict[str, Reference]:
-    """Return each life's run without faults."""
-    return {life.title: observe(lanes[0], life) for life in LIVES}
-
-
 @pytest.fixture
-def lane(ground: Ground, tmp_path: Path) -> Iterator[Lane]:
-    """Return a lane of the test's own, its operator not started yet."""
-    made = Lane(ground, tmp_path)
-    yield made
-    made.close()
+def lanes(running_lanes: list[Lane]) -> Iterator[list[Lane]]:
+    """Return lanes whose operators work, with nothing in them; whatever a test left is cleared away."""
+    for lane in running_lanes:
+        lane.violations = []
+    yield running_lanes
+    for lane in running_lanes:
+        lane.tends = True
+        lane.proxy.set_line(Line.OPEN)
+        lane.proxy.arm()
+        lane.clear()
+        lane.wait_working()
+
+
+@pytest.fixture(scope="session")
+def references(running_lanes: list[Lane]) -> dict[str, Reference]:
+    """Return each life's run without faults."""
+    found: dict[str, Reference] = {}
+
+    def watch(lane: Lane, life: Life) -> None:
+        found[life.title] = observe(lane, life)
+
+    side_by_side(running_lanes, LIVES, watch)
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

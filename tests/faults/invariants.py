@@ -119,3 +119,12 @@ def no_tokens(*texts: Any) -> list[str]:
 def nothing_left(seen: Snapshot) -> list[str]:
     """L2: no identity, right, timer or Secret of a session is there; for when all sessions are over."""
     return [f"L2: {kind} {name} is left" for kind, names in seen.left.items() for name in names]
+
+
+def crashes(log: str) -> list[str]:
+    """Errors that the operator did not expect: tracebacks in its log, but for those of requests that failed."""
+    return [
+        f"a traceback: {line[:1500]}"
+        for line in log.splitlines()
+        if "Traceback" in line and "tasksession.cluster.errors." not in line
+    ]

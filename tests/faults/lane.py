@@ -78,7 +78,7 @@ class Lane:
             kubeconfig=kubeconfig,
             folder=folder,
             namespaces=[self.namespace],
-            arguments=["--sweep-interval", str(SWEEP_SECONDS), *arguments],
+            arguments=["--sweep-interval", str(SWEEP_SECONDS), "--request-timeout", "5", *arguments],
         )
 
     def start(self) -> Lane:
@@ -105,6 +105,11 @@ class Lane:
 
         return wait_for(tended, timeout=timeout, what=f"{what} in {self.namespace}", interval=interval,
                         ignoring=(ApiError,))  # fmt: skip
+
+    def wait_working(self) -> None:
+        """Wait until the operator is started, and works."""
+        self.tend()
+        self.operator.wait_ready(60)
 
     def tend(self) -> None:
         """Start the operator again if it is dead, after a look at what it left; and end pods as a kubelet would."""

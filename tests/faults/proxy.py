@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import ssl
 import threading
@@ -88,6 +89,8 @@ class FaultProxy:
         self._armed_at = time.monotonic()
         self.line = Line.OPEN
         self.delay = 0.0
+        self.agent: str | None = None
+        """The user agent that the API server and its audit log see, in place of the operator's own."""
         self.chaos: Callable[[Request], Plan | None] = lambda _: None
         """Asked for a fault for each request and event for which no plan is armed."""
         self.requests: list[Request] = []
@@ -120,6 +123,11 @@ class FaultProxy:
     def remember(self) -> None:
         """Keep what every read was answered last; a stale read is answered from that."""
         self._runs.run(self._remember())
+
+    def has_answered(self, resource: str, text: str) -> bool:
+        """Whether a list of a resource was answered with a text in it, when it was last asked for."""
+        lists = [data for path, (_, _, data) in list(self._latest.items()) if path.split("?")[0].endswith(resource)]
+        return any(text.encode() in _plain(data) for data in lists)
 
     def set_line(self, line: Line) -> None:
         """Break the line, or mend it. Mending it breaks all connections that hung in it."""
@@ -274,7 +282,7 @@ class FaultProxy:
         self, request: web.BaseRequest, body: bytes, plan: Plan | None
     ) -> tuple[int, dict[str, str], bytes]:
         async with self._session.request(
-            request.method, self._upstream + request.path_qs, data=body, headers=_headers(request.headers)
+            request.method, self._upstream + request.path_qs, data=body, headers=self._onward(request)
         ) as answer:
             data = await answer.read()
             found = answer.status, _headers(answer.headers), data
@@ -282,11 +290,18 @@ class FaultProxy:
             self._latest[request.path_qs] = found
         return found
 
+    def _onward(self, request: web.BaseRequest) -> dict[str, str]:
+        headers = _headers(request.headers)
+        if self.agent is not None:
+            headers = {name: value for name, value in headers.items() if name.lower() != "user-agent"}
+            headers["User-Agent"] = self.agent
+        return headers
+
     # Watches
 
     async def _watch(self, request: web.BaseRequest, about: Request) -> web.StreamResponse:
         era = self._era
-        async with self._session.get(self._upstream + request.path_qs, headers=_headers(request.headers)) as answer:
+        async with self._session.get(self._upstream + request.path_qs, headers=self._onward(request)) as answer:
             about.status = answer.status
             if answer.status != 200:
                 return web.Response(status=answer.status, headers=_headers(answer.headers), body=await answer.read())
@@ -375,6 +390,10 @@ class _Armed:
 
 def _headers(given: Any) -> dict[str, str]:
     return {name: value for name, value in given.items() if name.lower() not in _NOT_FORWARDED}
+
+
+def _plain(data: bytes) -> bytes:
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
 
 
 def _abort(request: web.BaseRequest) -> None:

@@ -6,8 +6,9 @@ Tests call `note`; the conftest prints `summary`. It must never hide a plan that
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from tests.faults.campaign import Result
 
@@ -17,10 +18,22 @@ PROPERTY = "faults"
 Record = Callable[[str, object], None]
 
 
-def note(record: Record, results: Iterable[Result], *, row: str, points: bool = False) -> None:
-    """Keep the outcome of plans with the test's report. `points`: these are the points of an exhaustive run."""
-    for title, fault, passed, count in _counted(results):
-        counts = {"row": row, "life": title, "fault": fault, "plans": count, "passed": passed, "points": points}
+def note(
+    record: Record, results: Iterable[Result], *, row: str, fault: str | None = None, points: bool = False
+) -> None:
+    """Keep the outcome of plans with the test's report. `points`: these are the points of an exhaustive run.
+
+    `fault` names what was tried where the plans do not.
+    """
+    for title, planned, passed, count in _counted(results):
+        counts = {
+            "row": row,
+            "life": title,
+            "fault": fault or planned,
+            "plans": count,
+            "passed": passed,
+            "points": points,
+        }
         record(PROPERTY, json.dumps(counts))
 
 
@@ -42,10 +55,17 @@ def _counted(results: Iterable[Result]) -> Iterable[tuple[str, str, int, int]]:
 
 def summary(found: Iterable[str]) -> list[str]:
     """Build the tables: one line for each row, fault and life, and the points of the exhaustive runs."""
-    records = [json.loads(each) for each in found]
+    sums: dict[tuple[str, str, str, bool], Counter[str]] = defaultdict(Counter)
+    for each in map(json.loads, found):
+        key = (each["row"], each["fault"], each["life"], each["points"])
+        sums[key].update(plans=each["plans"], passed=each["passed"])
+    records: list[dict[str, Any]] = [
+        {"row": row, "fault": fault, "life": life, "points": points, **counts}
+        for (row, fault, life, points), counts in sums.items()
+    ]
     width = max(len(record["fault"]) for record in records) + 2
     lines = [f"{'row':>4}  {'fault':<{width}}{'life':<28}{'plans':>6}{'passed':>8}"]
-    records.sort(key=lambda record: (int(record["row"].split("-")[0]), record["fault"], record["life"]))
+    records.sort(key=lambda record: (int(record["row"]), record["fault"], record["life"]))
     lines += [
         f"{record['row']:>4}  {record['fault']:<{width}}{record['life']:<28}{record['plans']:>6}{record['passed']:>8}"
         for record in records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.campaign import Reference, run_all
+from tests.faults.campaign import Reference, run_all, verdict
 from tests.faults.lane import Lane
 from tests.faults.lives import LIVES
 from tests.faults.plans import Fault, Plan, Trigger
@@ -31,6 +31,5 @@ def test_every_write_of_every_life_may_be_the_last(
         note(
             record_property, [each for each in results if each.plan and each.plan.fault is fault], row=row, points=True
         )
-    failed = [str(result) for result in results if result.complaints]
-    assert not failed, f"{len(failed)} of {len(results)} plans did not hold:\n" + "\n".join(failed)
+    assert not verdict(results), verdict(results)
     assert len(results) == 3 * sum(len(reference.writes) for reference in references.values())

@@ -69,6 +69,7 @@ class Health:
                 "synced": self._is_synced,
                 "guards": self._guards_in_force,
             },
+            role=lambda: "standby" if self.standby else "worker",
         )
 
     def swept(self) -> None:

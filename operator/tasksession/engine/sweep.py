@@ -23,6 +23,7 @@ from tasksession.engine.guards import Guards
 from tasksession.engine.memory import Memory, key_of, readable
 from tasksession.engine.queue import WorkQueue
 from tasksession.engine.reconciler import Reconciler
+from tasksession.lifecycle import manifests
 from tasksession.lifecycle.asking import attend
 from tasksession.lifecycle.observed import ObservedJob
 
@@ -41,9 +42,10 @@ _DELETABLE_KINDS = ("RoleBinding", "Job")
 
 @dataclass(frozen=True, slots=True)
 class _Children:
-    """The names of the children that exist, by kind, with namespace."""
+    """The children that exist, by kind, namespace and name: their uids, and what the RoleBindings among them give."""
 
     uids: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    given: dict[tuple[str, str], manifests.Given] = field(default_factory=dict)
 
     def has(self, kind: str, namespace: str, name: str) -> bool:
         """Whether an object exists."""
@@ -186,10 +188,12 @@ class Sweep:
         children = _Children()
         selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
         for kind in _CHILD_KINDS:
-            async for item in self._list(kind, selector=selector, metadata=True):
+            async for item in self._list(kind, selector=selector, metadata=kind != "RoleBinding"):
                 metadata = item["metadata"]
                 if names.identity_of_binding(metadata["name"]):
                     children.uids[kind, metadata["namespace"], metadata["name"]] = metadata["uid"]
+                    if kind == "RoleBinding":
+                        children.given[metadata["namespace"], metadata["name"]] = manifests.given_by(item)
         return children
 
     async def _end_orphans(self, children: _Children) -> ClusterError | None:
@@ -277,6 +281,13 @@ class Sweep:
             if not await self._exists(kind, namespace, child):
                 what = "timer" if kind == "Job" else kind
                 self._reconciler.report_missing(session, f"The {what} {child} was deleted by somebody.")
+                return
+        for grant in status.grants:
+            given = children.given.get((namespace, grant.role_binding))
+            if given is not None and given != manifests.given_to(name, namespace, grant.role):
+                self._reconciler.report_missing(
+                    session, f"The RoleBinding {grant.role_binding} was changed by somebody."
+                )
                 return
 
     async def _exists(self, kind: str, namespace: str, name: str) -> bool:

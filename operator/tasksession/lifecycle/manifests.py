@@ -243,6 +243,22 @@ def _subjects(binding: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [(s.get("kind"), s.get("namespace"), s.get("name")) for s in binding.get("subjects") or ()]
 
 
+#: What a RoleBinding gives, and to whom: kind and name of its role, and its subjects.
+Given = tuple[str, str, tuple[tuple[Any, ...], ...]]
+
+
+def given_by(binding: Mapping[str, Any]) -> Given:
+    """Read what a RoleBinding gives."""
+    role = binding.get("roleRef") or {}
+    return role.get("kind", ""), role.get("name", ""), tuple(_subjects(binding))
+
+
+def given_to(identity: str, namespace: str, role: RoleReference | None) -> Given:
+    """Say what the RoleBinding of a grant has to give, for None the session's own Role: else somebody changed it."""
+    kind, name = (role.kind, role.name) if role is not None else ("Role", identity)
+    return kind, name, (("ServiceAccount", namespace, identity),)
+
+
 def _rules(manifest: Mapping[str, Any]) -> list[dict[str, list[str]]]:
     return [{key: sorted(value) for key, value in rule.items() if value} for rule in manifest.get("rules") or ()]
 

@@ -16,7 +16,11 @@ Check = Callable[[], str | None]
 class ProbeServer:
     """Serves /livez and /readyz on one address."""
 
-    def __init__(self, *, host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
+    def __init__(
+        self, *, host: str, port: int, live: Mapping[str, Check], ready: Mapping[str, Check], role: Callable[[], str]
+    ) -> None:
+        """`role` says what this replica is, in a word or a few: a probe's last line."""
+        self._role = role
         self._host, self._port = host, port
         self._live, self._ready = dict(live), dict(ready)
         self._runner: web.AppRunner | None = None
@@ -41,11 +45,11 @@ class ProbeServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    @staticmethod
-    def _handler(checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _handler(self, checks: Mapping[str, Check]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def answer(_: web.Request) -> web.StreamResponse:
             problems = {name: problem for name, check in checks.items() if (problem := check()) is not None}
             lines = [f"{name}: {problems.get(name, 'ok')}" for name in checks]
+            lines.append(f"role: {self._role()}")
             return web.Response(text="\n".join(lines) + "\n", status=503 if problems else 200)
 
         return answer

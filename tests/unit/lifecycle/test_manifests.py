@@ -202,3 +202,17 @@ def test_the_order_of_a_role_s_values_does_not_matter() -> None:
     item = stored("Role")
     item["rules"][0]["verbs"].reverse()
     assert manifests.matches(item, BUILT["Role"])
+
+
+@pytest.mark.parametrize(("kind", "reference"), [("RoleBinding", make.VIEW), ("RoleBinding of rules", None)])
+def test_a_role_binding_that_somebody_joined_gives_something_else(kind: str, reference: Any) -> None:
+    """What a RoleBinding gives is compared with what was granted: its role, and everybody it is for."""
+    binding = stored(kind)
+    wanted = manifests.given_to(IDENTITY.name, binding["metadata"]["namespace"], reference)
+    assert manifests.given_by(binding) == wanted
+    widened = copy.deepcopy(binding)
+    widened["subjects"].append({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "mallory"})
+    assert manifests.given_by(widened) != wanted
+    other = copy.deepcopy(binding)
+    other["roleRef"]["name"] = "cluster-admin"
+    assert manifests.given_by(other) != wanted

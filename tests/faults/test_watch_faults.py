@@ -1,0 +1,179 @@
+"""Rows 7, 8 and 9: views that are old, events that never come, streams that break or fall silent."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+import pytest
+
+from tests.faults.campaign import Reference, Result, run_all, verdict
+from tests.faults.lane import Lane
+from tests.faults.lives import LIVES, NAME, Life
+from tests.faults.plans import Fault, Plan, Traffic, Trigger
+from tests.faults.snapshot import Snapshot
+from tests.faults.tables import Record, note
+
+_STREAM_FAULTS = (Fault.GONE, Fault.END, Fault.RESET, Fault.STALL, Fault.SWALLOW)
+_RESOURCES = ("tasksessions", "jobs")
+
+
+def stream_plans() -> Iterator[tuple[Life, Plan]]:
+    """Yield each fault for a stream of sessions and one of Jobs in every life, at different events."""
+    numbers = cycle((1, 2, 3, 4))
+    for life in LIVES:
+        for fault in _STREAM_FAULTS:
+            for resource in _RESOURCES:
+                # The Job of the first life is the only one whose events do not number four.
+                number = next(numbers) if resource == "jobs" else 1 + next(numbers) % 2
+                yield life, Plan(Trigger(Traffic.EVENT, number=number, resource=resource), fault)
+
+
+@pytest.mark.timeout(900)
+def test_a_stream_may_break_at_any_event(
+    lanes: list[Lane], references: dict[str, Reference], record_property: Record
+) -> None:
+    """410, an end, a reset, silence, an event that is lost: the life comes to the same end."""
+    results = run_all(lanes, stream_plans(), references)
+    for fault in _STREAM_FAULTS:
+        row = "8" if fault is Fault.SWALLOW else "9"
+        note(record_property, [each for each in results if each.plan and each.plan.fault is fault], row=row)
+    assert not verdict(results), verdict(results)
+
+
+def _granted(lane: Lane) -> str:
+    """Wait until the session is granted; returns its uid."""
+    lane.wait(lambda: lane.world.status(NAME)["state"] == "Active", what="the session to be granted")
+    uid: str = lane.world.session(NAME)["metadata"]["uid"]
+    return uid
+
+
+def _recreate(lane: Lane, life: Life) -> None:
+    """Delete the session, with its Job, and ask for another of its name."""
+    lane.clear()
+    life.begin(lane)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_an_older_view_harms_no_newer_session(lanes: list[Lane], life: Life, record_property: Record) -> None:
+    """An operator that starts with lists from before: the session that has the name now keeps its rights."""
+    lane = lanes[0]
+    lane.proxy.arm()
+    life.begin(lane)
+    first = _granted(lane)
+    lane.wait(lambda: lane.proxy.has_answered("tasksessions", first), what="a sweep to have listed the first")
+    lane.proxy.remember()
+    _recreate(lane, life)
+    second = _granted(lane)
+    assert first != second
+    bindings = [item["metadata"]["uid"] for item in Snapshot.take(lane.admin, lane.namespace).of("RoleBinding")]
+    plan = Plan(Trigger(Traffic.READ, times=60), Fault.STALE)
+    lane.proxy.arm(plan)
+    lane.operator.signal(signal.SIGKILL)
+    lane.wait(lambda: len(lane.proxy.fired) >= 40, what="the operator to have read the older view", timeout=40)
+    seen = Snapshot.take(lane.admin, lane.namespace)
+    assert {item["metadata"]["uid"] for item in seen.of("RoleBinding")} >= set(bindings)
+    (session,) = seen.of("TaskSession")
+    assert (session["metadata"]["uid"], session["status"]["state"]) == (second, "Active")
+    lane.check()
+    assert not lane.violations
+    lane.proxy.arm()
+    lane.wait(lambda: lane.world.status(NAME)["state"] in ("Active", life.ends_as), what="the session to live on")
+    note(record_property, [Result(life, plan)], row="7", fault="started with lists of the past")
+    lane.clear()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_a_list_without_the_session_ends_nothing(lanes: list[Lane], life: Life, record_property: Record) -> None:
+    """Sweeps that list no session, because they list the past, while its rights are listed as they are."""
+    lane = lanes[1]
+    lane.proxy.arm()
+    lane.proxy.remember()
+    life.begin(lane)
+    uid = _granted(lane)
+    plan = Plan(Trigger(Traffic.READ, verb="list", resource="tasksessions", times=3), Fault.STALE)
+    lane.proxy.arm(plan)
+    lane.wait(lambda: len(lane.proxy.fired) >= 3, what="three sweeps", timeout=40)
+    lane.check()
+    assert not lane.violations
+    session = lane.world.session(NAME)
+    assert (session["metadata"]["uid"], session["status"]["state"]) == (uid, "Active")
+    assert not [each for each in lane.proxy.writes if each.verb == "delete"]
+    note(record_property, [Result(life, plan)], row="7", fault="sweeps that list the past")
+    lane.proxy.arm()
+    lane.clear()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_a_job_that_ends_and_goes_unseen_is_found(lanes: list[Lane], life: Life, record_property: Record) -> None:
+    """No event tells that the Job completed, nor that it was deleted: the sweep ends the session."""
+    lane = lanes[2]
+    lane.proxy.arm()
+    life.begin(lane)
+    _granted(lane)
+    lane.world.pod_of(NAME)
+    plan = Plan(Trigger(Traffic.EVENT, resource="jobs", name=NAME, times=1000), Fault.SWALLOW)
+    gone = Plan(Trigger(Traffic.EVENT, resource="tasksessions", name=NAME, times=1000), Fault.SWALLOW)
+    lane.proxy.arm(plan, gone)
+    lane.world.finish_pod(NAME)
+    lane.admin.delete(lane.world.path("Job", NAME))
+    lane.wait(lambda: not lane.world.all_children(), what="the sweep to end it", timeout=30)
+    found = lane.admin.find(f"{lane.world.sessions}/{NAME}")
+    lane.wait(
+        lambda: found is None or lane.world.status(NAME)["state"] in ("Failed", "Completed"),
+        what="the status to say so",
+    )
+    note(record_property, [Result(life, plan)], row="8", fault="Job ended and deleted, untold")
+    lane.proxy.arm()
+    lane.clear()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: life.title)
+def test_a_session_replaced_unseen_is_found(lanes: list[Lane], life: Life, record_property: Record) -> None:
+    """Neither the deletion nor the namesake is told: the old rights go, the new session gets its own."""
+    lane = lanes[3]
+    lane.proxy.arm()
+    life.begin(lane)
+    first = _granted(lane)
+    plan = Plan(Trigger(Traffic.EVENT, resource="tasksessions", times=1000), Fault.SWALLOW)
+    jobs = Plan(Trigger(Traffic.EVENT, resource="jobs", times=1000), Fault.SWALLOW)
+    lane.proxy.arm(plan, jobs)
+    _recreate(lane, life)
+    second = _granted(lane)
+    assert first != second
+    seen = Snapshot.take(lane.admin, lane.namespace)
+    owners = {item["metadata"]["labels"]["tasksession.dev/session-uid"] for item in seen.of_sessions("RoleBinding")}
+    assert owners == {second}
+    lane.check()
+    assert not lane.violations
+    note(record_property, [Result(life, plan)], row="8", fault="session replaced, untold")
+    lane.proxy.arm()
+    lane.clear()
+
+
+@pytest.mark.timeout(300)
+def test_streams_that_fall_silent_are_opened_again_soon(lanes: list[Lane], record_property: Record) -> None:
+    """All streams stall for good, and the sweep is not what helps: within half a minute the watch tells again."""
+    lane = lanes[4]
+    lane.proxy.arm(Plan(Trigger(Traffic.EVENT, times=1000), Fault.STALL))
+    before = len(lane.proxy.requests)
+    started = time.monotonic()
+    lane.wait(
+        lambda: {each.resource for each in lane.proxy.requests[before:] if each.verb == "watch"} >= set(_RESOURCES),
+        what="the streams to be opened again",
+        timeout=30,
+    )
+    assert time.monotonic() - started < 30
+    note(
+        record_property,
+        [Result(LIVES[0], Plan(Trigger(Traffic.EVENT), Fault.STALL))],
+        row="9",
+        fault="all streams stall",
+    )
+    lane.proxy.arm()
