@@ -16,7 +16,8 @@ from tasksession.api.names import API_VERSION
 TaskKind = Literal["Job", "External"]
 Delivery = Literal["TokenRequest", "Secret", "Sealed"]
 
-_SET = {"x-kubernetes-list-type": "set"}
+# Applied again on the server, a set would keep what the definition's default, or somebody else, had put into it.
+_WHOLE = {"x-kubernetes-list-type": "atomic"}
 _Namespace = Annotated[
     str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 63, "pattern": LABEL_PATTERN})
 ]
@@ -29,7 +30,7 @@ class Namespaces(KubernetesModel):
 
     match_labels: Annotated[dict[str, _LabelValue] | None, schema(minProperties=1, maxProperties=16)] = None
     """Labels that a namespace must have, all of them."""
-    names: Annotated[tuple[_Namespace, ...] | None, schema(minItems=1, maxItems=256, **_SET)] = None
+    names: Annotated[tuple[_Namespace, ...] | None, schema(minItems=1, maxItems=256, **_WHOLE)] = None
     """Names of namespaces."""
 
     model_config = ConfigDict(
@@ -88,11 +89,11 @@ class SessionPolicySpec(KubernetesModel):
     """What a session gets that does not say."""
     max_ttl: Annotated[str, Field(alias="maxTTL"), schema(**TTL_SCHEMA)]
     """The longest ttl that a session may ask for; from 10s to 24h."""
-    tasks: Annotated[tuple[TaskKind, ...], schema(minItems=1, maxItems=2, **_SET)] = ("Job",)
+    tasks: Annotated[tuple[TaskKind, ...], schema(minItems=1, maxItems=2, **_WHOLE)] = ("Job",)
     """The kinds of task that sessions may be for: Job, External, or both."""
-    audiences: Annotated[tuple[_Audience, ...], schema(maxItems=32, **_SET)] = ()
+    audiences: Annotated[tuple[_Audience, ...], schema(maxItems=32, **_WHOLE)] = ()
     """The audiences that sessions may ask tokens for, beside the API server."""
-    delivery: Annotated[tuple[Delivery, ...], schema(minItems=1, maxItems=3, **_SET)] = ("TokenRequest",)
+    delivery: Annotated[tuple[Delivery, ...], schema(minItems=1, maxItems=3, **_WHOLE)] = ("TokenRequest",)
     """How external tasks may get their tokens: TokenRequest, Secret, Sealed."""
     conditions: Annotated[
         tuple[GrantCondition, ...],

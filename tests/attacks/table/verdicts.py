@@ -161,6 +161,15 @@ def jane_asks_for_a_task_that_the_policy_does_not_have(court: Court) -> None:
     court.asks(policy={"tasks": ["External"]})
 
 
+@TABLE.attack(Attacker.REQUESTER, Threat.BEYOND_POLICY, kubernetes("the definition", None, "it has External alone"))
+def jane_uses_what_a_policy_had_by_default(court: Court) -> None:
+    """Jane asks for a Job under a policy that was applied again with other tasks: its default is to be gone."""
+    court.world.set_policy()
+    court.world.set_policy(tasks=["External"])
+    found = court.world.admin.get(f"/apis/tasksession.dev/v1alpha1/sessionpolicies/{court.world.policy}")
+    harm("Job" in found["spec"]["tasks"], f"it has {' and '.join(found['spec']['tasks'])} alone")
+
+
 @TABLE.attack(Attacker.REQUESTER, Threat.BEYOND_POLICY, operator("AwaitingApproval", ""))
 def jane_asks_where_others_have_to_approve(court: Court) -> None:
     """Jane asks under a policy that wants an approver."""
