@@ -1,13 +1,13 @@
 """The questions asked of the API server before a grant and in re-checks: who may, what is there, what we hold.
 
 The engine asks and hands the answers to policy. A question that gets no answer raises: no answer is never a yes.
+Sessions that ask the same at the same time share a request; none gets an answer from before it asked.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tasksession.api import names
@@ -16,19 +16,12 @@ from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import Missing
+from tasksession.cluster.shared import Shared
+from tasksession.policy.facts import RoleFact
 
 #: How long the operator's own rights in a namespace are remembered. They change when the chart does; a write that
 #: goes beyond them is refused by the API server in any case.
 _OWN_RULES_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class RoleAnswer:
-    """A role as it stands: its rules, or None where it does not exist."""
-
-    rules: tuple[PolicyRule, ...] | None
-    has_urls: bool = False
-    """Whether it has rules on URLs as well, which cannot be granted in a namespace."""
 
 
 class Questions:
@@ -36,6 +29,7 @@ class Questions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._shared = Shared()
         self._own_rules: dict[str, tuple[float, tuple[PolicyRule, ...]]] = {}
 
     async def own_username(self) -> str:
@@ -49,6 +43,10 @@ class Questions:
 
     async def may_use(self, requester: Requester, *, policy: str, namespace: str) -> bool:
         """Whether the requester holds the verb `use` on a policy in a namespace."""
+        key = ("use", requester.username, requester.uid, tuple(requester.groups), policy, namespace)
+        return await self._shared.ask(key, lambda: self._ask_use(requester, policy, namespace))
+
+    async def _ask_use(self, requester: Requester, policy: str, namespace: str) -> bool:
         review = await self._client.create(
             paths.collection("SubjectAccessReview"),
             {
@@ -72,27 +70,31 @@ class Questions:
 
     async def namespace(self, name: str) -> Object | None:
         """The Namespace object, None where it does not exist."""
-        try:
-            return await self._client.get(paths.one("Namespace", None, name))
-        except Missing:
-            return None
+        return await self._shared.ask(("Namespace", name), lambda: self._found("Namespace", name))
 
     async def policy(self, name: str) -> Object | None:
         """The SessionPolicy object, None where it does not exist."""
+        return await self._shared.ask(("SessionPolicy", name), lambda: self._found("SessionPolicy", name))
+
+    async def _found(self, kind: str, name: str) -> Object | None:
         try:
-            return await self._client.get(paths.one("SessionPolicy", None, name))
+            return await self._client.get(paths.one(kind, None, name))
         except Missing:
             return None
 
-    async def role(self, reference: RoleReference, namespace: str) -> RoleAnswer:
-        """The rules of a role."""
+    async def role(self, reference: RoleReference, namespace: str) -> RoleFact:
+        """A role as it stands: its rules, or None where it does not exist."""
         where = namespace if reference.kind == "Role" else None
+        key = (reference.kind, where, reference.name)
+        return await self._shared.ask(key, lambda: self._read_role(reference, where))
+
+    async def _read_role(self, reference: RoleReference, where: str | None) -> RoleFact:
         try:
             found = await self._client.get(paths.one(reference.kind, where, reference.name))
         except Missing:
-            return RoleAnswer(rules=None)
+            return RoleFact(rules=None)
         listed = found.get("rules") or ()
-        return RoleAnswer(
+        return RoleFact(
             rules=tuple(_rule(rule) for rule in listed if not rule.get("nonResourceURLs")),
             has_urls=any(rule.get("nonResourceURLs") for rule in listed),
         )
@@ -106,6 +108,9 @@ class Questions:
         known = self._own_rules.get(namespace)
         if known is not None and time.monotonic() - known[0] < _OWN_RULES_SECONDS:
             return known[1]
+        return await self._shared.ask(("own rules", namespace), lambda: self._ask_own_rules(namespace))
+
+    async def _ask_own_rules(self, namespace: str) -> tuple[PolicyRule, ...]:
         review = await self._client.create(
             paths.collection("SelfSubjectRulesReview"),
             {

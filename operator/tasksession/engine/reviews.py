@@ -25,7 +25,7 @@ from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.lifecycle.observed import Review
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
-from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact, RoleFact
+from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_FAULT = 500
@@ -76,10 +76,11 @@ class Reviewer:
         found, facts_of_known = await asyncio.gather(self._questions.policy(name), self._facts_or_none(session, known))
         if found is None:
             return Review(recheck=recheck(session=session, policy=None, facts=None) if live else None)
-        policy = SessionPolicy.model_validate(found)
-        self._memory.see_policy(found)
-        current = known is not None and known.metadata.resource_version == policy.metadata.resource_version
-        facts_now = facts_of_known if current else None
+        if known is not None and known.metadata.resource_version == found["metadata"]["resourceVersion"]:
+            policy, facts_now = known, facts_of_known
+        else:
+            policy, facts_now = SessionPolicy.model_validate(found), None
+            self._memory.see_policy(found)
         if facts_now is None:
             facts_now = await self._facts(session, policy, live=live)
         if live:
@@ -114,10 +115,7 @@ class Reviewer:
             excluded_namespaces=self._excluded,
             may_use=may_use,
             own_rules=own_rules,
-            roles={
-                reference: RoleFact(rules=role.rules, has_urls=role.has_urls)
-                for reference, role in zip(references, roles, strict=True)
-            },
+            roles=dict(zip(references, roles, strict=True)),
             condition_answers=answers,
         )
 

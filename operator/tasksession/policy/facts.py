@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.policy.terms import rules_hash
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RoleFact:
     """A role as it stands now: its rules, or None where it does not exist.
 
@@ -28,7 +29,7 @@ class RoleFact:
         """Whether there is such a role."""
         return self.rules is not None
 
-    @property
+    @cached_property
     def rules_hash(self) -> str | None:
         """The hash of the role's rules; None where it does not exist."""
         return None if self.rules is None else rules_hash(self.rules)
