@@ -89,6 +89,6 @@ class Intake:
                 self.due(key_of(session))
 
     def _policy_changed(self, name: str) -> None:
-        for session in self._memory.sessions_of_policy(name):
+        for session in self._memory.unfinished.of_policy(name):
             # Also one whose grant is under way: its review may have seen the policy as it was.
             self._reconciler.recheck(session)

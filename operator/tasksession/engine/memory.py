@@ -18,6 +18,7 @@ from tasksession.api.conditions import State
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.engine.queue import NORMAL, Key
+from tasksession.engine.unfinished import Unfinished
 from tasksession.lifecycle.observed import ObservedJob
 from tasksession.lifecycle.task_job import job_name
 
@@ -53,6 +54,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._sessions: dict[Key, TaskSession] = {}
+        self.unfinished = Unfinished()
+        """Those of the sessions that are not finished, by policy."""
         self._removed: dict[Key, dict[str, TaskSession]] = {}
         self._jobs: dict[Key, ObservedJob] = {}
         self._jobs_of_session: dict[Key, set[Key]] = {}
@@ -68,6 +71,12 @@ class Memory:
     def session(self, key: Key) -> TaskSession | None:
         """The session of that name that exists now."""
         return self._sessions.get(key)
+
+    def is_active(self, session: TaskSession) -> bool:
+        """Whether a session is active in its latest view."""
+        known = self._sessions.get(key_of(session))
+        same = known is not None and known.metadata.uid == session.metadata.uid
+        return same and known is not None and known.status.state is State.ACTIVE
 
     def sessions(self) -> Iterator[TaskSession]:
         """All sessions that exist, finished ones too."""
@@ -97,7 +106,9 @@ class Memory:
                 return False
             if known.metadata.uid != session.metadata.uid:
                 self._bury(key, known)
+            self.unfinished.take_out(known)
         self._sessions[key] = session
+        self.unfinished.take_in(session)
         return True
 
     def lose_session(self, session: TaskSession) -> bool:
@@ -108,6 +119,7 @@ class Memory:
         known = self._sessions.get(key)
         if known is not None and known.metadata.uid == session.metadata.uid:
             del self._sessions[key]
+            self.unfinished.take_out(known)
             # The later of the two views knows more of what was granted.
             session = max(session, known, key=lambda view: _version(view.metadata.resource_version))
         self._bury(key, session)
@@ -256,12 +268,6 @@ class Memory:
             return False
         del self._policies[metadata["name"]]
         return True
-
-    def sessions_of_policy(self, name: str) -> Iterator[TaskSession]:
-        """All sessions that ask, or asked, for a policy and are not finished."""
-        return (
-            session for session in self.sessions() if session.spec.policy == name and not session.status.state.final
-        )
 
 
 def readable(item: dict[str, Any]) -> TaskSession | None:

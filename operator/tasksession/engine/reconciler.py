@@ -371,9 +371,12 @@ class Reconciler:
         self._identity_missing.pop(uid, None)
 
     def _wake_waiting(self, policy: str) -> None:
+        known = self._memory.policy(policy)
+        if known is not None and known.spec.limits is None:
+            return
         waiting = (
             session
-            for session in self._memory.sessions_of_policy(policy)
+            for session in self._memory.unfinished.of_policy(policy)
             if reason_of(session.status) == Reason.LIMIT_REACHED
         )
         oldest = sorted(waiting, key=lambda session: str(session.metadata.creation_timestamp))

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasksession.api.conditions import State
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.cluster.client import Object
@@ -23,6 +22,7 @@ from tasksession.cluster.errors import Refused
 from tasksession.cluster.questions import Questions
 from tasksession.engine.conditions import ConditionEvaluator
 from tasksession.engine.memory import Memory
+from tasksession.engine.unfinished import requester_of
 from tasksession.lifecycle.observed import Review
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
 from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact
@@ -145,15 +145,17 @@ class Reviewer:
 
     def _with_counts(self, session: TaskSession, facts: Facts) -> Facts:
         """Count the other sessions of the policy that are live or being granted at this moment."""
-        uid = session.metadata.uid
-        others = {
-            other.metadata.uid: other
-            for other in self._memory.sessions_of_policy(session.spec.policy)
-            if other.status.state is State.ACTIVE
-        }
-        granting = (other for other in self._granting.values() if other.spec.policy == session.spec.policy)
-        others.update({other.metadata.uid: other for other in granting})
-        others.pop(uid, None)
-        requester = session.spec.requester.username if session.spec.requester else None
-        same = sum(1 for o in others.values() if o.spec.requester and o.spec.requester.username == requester)
-        return replace(facts, active=len(others), active_per_requester=same)
+        policy, requester = session.spec.policy, requester_of(session)
+        unfinished, is_active = self._memory.unfinished, self._memory.is_active
+        granting = [
+            other
+            for other in self._granting.values()
+            if other.spec.policy == policy and other.metadata.uid != session.metadata.uid and not is_active(other)
+        ]
+        itself = int(is_active(session))
+        same = sum(requester_of(other) == requester for other in granting)
+        return replace(
+            facts,
+            active=unfinished.active(policy) + len(granting) - itself,
+            active_per_requester=unfinished.active_of(policy, requester) + same - itself,
+        )

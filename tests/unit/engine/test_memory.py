@@ -199,8 +199,8 @@ def test_the_sessions_of_a_policy_are_those_that_are_not_over() -> None:
     """Tombstones are not counted."""
     memory = Memory()
     memory.see_session(make.active())
-    assert [session.metadata.name for session in memory.sessions_of_policy("ticket-triage")] == ["triage"]
-    assert list(memory.sessions_of_policy("other")) == []
+    assert [session.metadata.name for session in memory.unfinished.of_policy("ticket-triage")] == ["triage"]
+    assert memory.unfinished.of_policy("other") == ()
 
 
 def test_the_youngest_use_of_a_name_is_remembered() -> None:
