@@ -6,8 +6,10 @@ the status holds the same words.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,10 @@ _logger = logging.getLogger(__name__)
 
 #: What the API server accepts in the message of an Event.
 _MESSAGE_LIMIT = 1024
+#: How many Events may wait to be posted.
+_WAITING_LIMIT = 5000
+#: How long a stop waits for Events, in seconds.
+_DRAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +88,45 @@ def event(subject: Subject, announcement: Announcement, *, time: str) -> dict[st
     }
 
 
-async def post(client: Client, subject: Subject, announcement: Announcement) -> None:
-    """Post one Event; a failure is logged and forgotten."""
-    time = client.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    try:
-        await client.create(paths.collection("Event", subject.namespace), event(subject, announcement, time=time))
-    except ClusterError as error:
-        _logger.warning("an Event was not posted", extra={"reason": announcement.reason, "error": str(error)})
+class Poster:
+    """Posts Events one after another, behind everything else: a burst is granted or ended before it is told.
+
+    What waits beyond a bound is dropped, loudly: the status of the object says the same.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._posting: asyncio.Task[None] | None = None
+        self._dropped = 0
+
+    def post(self, subject: Subject, announcement: Announcement) -> None:
+        """Have an Event posted as soon as those before it are."""
+        if len(self._waiting) >= _WAITING_LIMIT:
+            self._dropped += 1
+            return
+        time = self._client.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._waiting.append((subject.namespace, event(subject, announcement, time=time)))
+        if self._posting is None or self._posting.done():
+            self._posting = asyncio.create_task(self._post_all())
+
+    async def drain(self) -> None:
+        """Wait a moment for those that wait, and let go of the rest: nobody is held up by Events."""
+        if self._posting is None or self._posting.done():
+            return
+        _, late = await asyncio.wait({self._posting}, timeout=_DRAIN_SECONDS)
+        if late:
+            self._posting.cancel()
+            _logger.warning("Events were dropped", extra={"count": self._dropped + len(self._waiting)})
+            await asyncio.gather(self._posting, return_exceptions=True)
+
+    async def _post_all(self) -> None:
+        while self._waiting:
+            namespace, body = self._waiting.popleft()
+            try:
+                await self._client.create(paths.collection("Event", namespace), body)
+            except ClusterError as error:
+                _logger.warning("an Event was not posted", extra={"reason": body["reason"], "error": str(error)})
+        if self._dropped:
+            _logger.warning("Events were dropped", extra={"count": self._dropped})
+            self._dropped = 0

@@ -57,6 +57,9 @@ class Intake:
                 self._policy_changed(item["metadata"]["name"])
 
     def _seen_session(self, item: dict[str, Any], *, deleted: bool) -> None:
+        if not deleted and self._memory.knows_session(item):
+            # The echo of a write of ours, mostly.
+            return
         session = readable(item)
         if session is None:
             return
@@ -65,6 +68,8 @@ class Intake:
             self.due(key_of(session))
 
     def _seen_job(self, item: dict[str, Any], *, deleted: bool) -> None:
+        if not deleted and self._memory.knows_job(item):
+            return
         job = ObservedJob.from_object(item)
         if deleted:
             self._memory.lose_job(job)

@@ -94,6 +94,14 @@ class Memory:
         if not gone:
             self._removed.pop(key, None)
 
+    def knows_session(self, item: dict[str, Any]) -> bool:
+        """Whether this view of a TaskSession, or a newer one, was taken in: then it need not be read."""
+        metadata = item["metadata"]
+        known = self._sessions.get(Key(metadata["namespace"], metadata["name"]))
+        if known is None or known.metadata.uid != metadata["uid"]:
+            return False
+        return _version(metadata["resourceVersion"]) <= _version(known.metadata.resource_version)
+
     def see_session(self, session: TaskSession) -> bool:
         """Take in a view of a session; False where a newer one is known."""
         key = key_of(session)
@@ -156,6 +164,14 @@ class Memory:
     def jobs_of(self, key: Key) -> tuple[ObservedJob, ...]:
         """The Jobs that take part, or want to, in the session of that name."""
         return tuple(self._jobs[job] for job in sorted(self._jobs_of_session.get(key, ())))
+
+    def knows_job(self, item: dict[str, Any]) -> bool:
+        """Whether this view of a Job, or a newer one, was taken in: then it need not be read."""
+        metadata = item["metadata"]
+        known = self._jobs.get(Key(metadata["namespace"], metadata["name"]))
+        if known is None or known.uid != metadata["uid"]:
+            return False
+        return _version(metadata["resourceVersion"]) <= _version(known.resource_version)
 
     def see_job(self, job: ObservedJob) -> bool:
         """Take in a view of a Job; False where a newer one is known."""

@@ -132,17 +132,19 @@ class Operator:
                 reconciler=self._reconciler,
                 clock=self._client.clock,
             )
-            self._watch = Watch(
+            watch = Watch(
                 loop=asyncio.get_running_loop(),
                 callback=self._intake.seen,
                 kubeconfig=self._settings.kubeconfig,
                 namespaces=self._settings.namespaces,
             )
-            self._watch.start()
-            self._health.watch = self._watch
             self._health.silence_of_server = lambda: time.monotonic() - self._client.answered
             self._health.swept()
+            # The watch lists everything once more: what ends sessions must not have to share the processor with that.
             await self._first_look()
+            self._watch = watch
+            watch.start()
+            self._health.watch = watch
             workers = [
                 asyncio.create_task(self._worker(urgent_only=number < _URGENT_WORKERS), name=f"worker-{number}")
                 for number in range(self._settings.workers + _URGENT_WORKERS)
@@ -150,7 +152,7 @@ class Operator:
             background.append(asyncio.create_task(self._deadlines.run(), name="deadlines"))
             background.append(asyncio.create_task(self._sweep_regularly(), name="sweep"))
             background.append(asyncio.create_task(self._look_after_listings(), name="look"))
-            _logger.info("the operator is ready", extra={"user": username})
+            _logger.info("the operator is ready", extra={"user": username, "deadlines": len(self._deadlines)})
             self.ready.set()
             try:
                 await self._until_stopped(background)

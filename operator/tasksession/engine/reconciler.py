@@ -78,14 +78,14 @@ class Reconciler:
         self._deadlines = deadlines
         self._guards = guards
         self._reviewer = reviewer
+        self._events = events.Poster(client)
         self._job_requests = JobRequests(
-            client=client, applier=self._applier, memory=memory, queue=queue, post=self._post
+            client=client, applier=self._applier, memory=memory, queue=queue, post=self._events.post
         )
         self._operator_username = operator_username
         self._progress: dict[str, Progress] = {}
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
-        self._background: set[asyncio.Task[None]] = set()
 
     def recheck(self, session: TaskSession) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
@@ -130,7 +130,7 @@ class Reconciler:
 
     async def drain(self) -> None:
         """Wait for what was started beside the sessions' own steps: Events."""
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._events.drain()
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
@@ -138,7 +138,7 @@ class Reconciler:
         state = _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
         try:
             for _ in range(_STEP_LIMIT):
-                self._arm_deadline(state.session)
+                self.arm_deadline(state.session)
                 decision = plan(state.session, await self._observe(state, removed=removed), self._client.clock.now())
                 if decision.needs_review:
                     await self._review(state)
@@ -269,15 +269,10 @@ class Reconciler:
 
     def _announce(self, session: TaskSession, announcement: actions.Announcement) -> None:
         """Tell of the session, and of what it means for a Job that its author created."""
-        self._post(events.about_session(session), announcement)
+        self._events.post(events.about_session(session), announcement)
         job = self._memory.job_of(session)
         if session.spec.task.job is not None and job is not None and belongs(session, job):
-            self._post(events.about_job(job), announcement)
-
-    def _post(self, subject: events.Subject, announcement: actions.Announcement) -> None:
-        task = asyncio.create_task(events.post(self._client, subject, announcement))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+            self._events.post(events.about_job(job), announcement)
 
     def _follow(self, state: _Attempt, session: TaskSession) -> None:
         """Go on with a newer view of the session, and tell what has become of it, whoever's write that was."""
@@ -335,7 +330,7 @@ class Reconciler:
             self._follow(state, known)
         return False
 
-    def _arm_deadline(self, session: TaskSession) -> None:
+    def arm_deadline(self, session: TaskSession) -> None:
         """Have the deadline called whatever becomes of this attempt."""
         if session.status.state is State.ACTIVE and session.status.deadline is not None:
             moment = self._client.clock.monotonic_at(session.status.deadline)

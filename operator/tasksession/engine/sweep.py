@@ -88,6 +88,8 @@ class Sweep:
         now = self._client.clock.now()
         for session in self._memory.sessions():
             key = key_of(session)
+            # Before any worker comes to it: whatever keeps workers busy, no deadline is forgotten.
+            self._reconciler.arm_deadline(session)
             removable = session.spec.ttl_seconds_after_finished is not None and not self._deadlines.is_armed(key)
             if removable or not session.status.state.final:
                 self._queue.add(key, self._memory.urgency(key, now))
@@ -156,7 +158,8 @@ class Sweep:
         known = {job.uid: job for job in self._memory.jobs()}
         async for item in self._list("Job", selector=f"{names.MANAGED_LABEL}=true"):
             known.pop(item["metadata"]["uid"], None)
-            self._memory.see_job(ObservedJob.from_object(item))
+            if not self._memory.knows_job(item):
+                self._memory.see_job(ObservedJob.from_object(item))
         for job in known.values():
             await self._read_again(job)
 
@@ -175,7 +178,7 @@ class Sweep:
         known = {session.metadata.uid: session for session in self._memory.sessions()}
         async for item in self._list("TaskSession"):
             known.pop(item["metadata"]["uid"], None)
-            session = readable(item)
+            session = None if self._memory.knows_session(item) else readable(item)
             if session is not None:
                 self._memory.see_session(session)
         for session in known.values():
