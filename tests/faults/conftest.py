@@ -46,7 +46,7 @@ def running_lanes(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> I
     for lane in made:
         lane.operator.start(wait=False)
     for lane in made:
-        lane.operator.wait_ready(60)
+        lane.operator.wait_ready(90)
     yield made
     for lane in made:
         lane.close()

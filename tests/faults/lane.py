@@ -83,7 +83,8 @@ class Lane:
 
     def start(self) -> Lane:
         """Start the operator and wait until it works."""
-        self.operator.start()
+        self.operator.start(wait=False)
+        self.operator.wait_ready(90)
         return self
 
     def close(self) -> None:
@@ -109,7 +110,7 @@ class Lane:
     def wait_working(self) -> None:
         """Wait until the operator is started, and works."""
         self.tend()
-        self.operator.wait_ready(60)
+        self.operator.wait_ready(90)
 
     def tend(self) -> None:
         """Start the operator again if it is dead, after a look at what it left; and end pods as a kubelet would."""
