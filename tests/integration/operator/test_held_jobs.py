@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.person import Person
 from tests.cluster.waiting import wait_for
 from tests.integration.operator.world import World
+
+README = Path(__file__).resolve().parents[3] / "README.md"
 
 
 @pytest.fixture
@@ -58,6 +61,19 @@ def test_describe_tells_what_a_job_waits_for(world: World, operator: OperatorPro
     set_policy(world)
     wait_session(world, "early", "Active")
     assert "Normal Granted" in described(jane, world, "early", "The rights are live until")
+
+
+def test_describe_tells_what_the_readme_shows(world: World, operator: OperatorProcess, jane: Person) -> None:
+    """The Event of the README is the one that `kubectl describe job` shows of a Job that asks for too long."""
+    [shown] = [line for line in README.read_text().splitlines() if line.startswith("  Warning  Denied")]
+    _, _, sentence = shown.partition("tasksession-operator")
+    annotations = {"tasksession.dev/policy": world.policy, "tasksession.dev/ttl": "1h"}
+    metadata = {"name": "long", "namespace": world.namespace, "annotations": annotations}
+    apply(jane, {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": world.job_spec()})
+    words = f"tasksession-operator {sentence.strip().replace('nightly-report', world.policy)}"
+    text = described(jane, world, "long", words)
+    assert "Warning Denied" in text
+    assert "Suspend: true" in text
 
 
 def test_a_denied_run_keeps_a_cronjob_waiting(world: World, operator: OperatorProcess, jane: Person) -> None:
