@@ -175,6 +175,12 @@ object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferen
   message: "a session's Job is run by the Job controller, which ends it at the deadline: leave spec.managedBy out"
 - expression: "variables.pod.?terminationGracePeriodSeconds.orValue(30) <= {{ .Values.maxGraceSeconds }}"
   message: "pods of a session must end at its deadline: set terminationGracePeriodSeconds to {{ .Values.maxGraceSeconds }} or less"
+# A liveness or startup probe may have a grace of its own, which goes over the pod's.
+- expression: >-
+    variables.containers.all(c,
+      c.?livenessProbe.?terminationGracePeriodSeconds.orValue(0) <= {{ .Values.maxGraceSeconds }} &&
+      c.?startupProbe.?terminationGracePeriodSeconds.orValue(0) <= {{ .Values.maxGraceSeconds }})
+  message: "pods of a session must end at its deadline: set terminationGracePeriodSeconds of probes to {{ .Values.maxGraceSeconds }} or less"
 - expression: "variables.pod.?serviceAccountName.orValue('') == '' && variables.pod.?serviceAccount.orValue('') == ''"
   message: "a session brings its own ServiceAccount: leave serviceAccountName out of the Job"
 - expression: >-

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import Api, Cluster
 from tests.cluster.api import Object
 from tests.integration.guards.scene import ASKS, POD_SPEC, LiveSession, Scene, bind, job_manifest, refused
 
@@ -115,6 +116,18 @@ def projected(source: Object) -> Object:
 
 SHAPES: list[Any] = [
     ({"terminationGracePeriodSeconds": 86400}, "set terminationGracePeriodSeconds to 60 or less"),
+    (
+        {
+            "containers": [
+                {
+                    "name": "c",
+                    "image": "c",
+                    "livenessProbe": {"terminationGracePeriodSeconds": 86400, "exec": {"command": ["x"]}},
+                }
+            ]
+        },
+        "of probes to 60 or less",
+    ),
     ({"serviceAccountName": "deployer"}, "leave serviceAccountName out"),
     (projected({"serviceAccountToken": {"path": "t", "expirationSeconds": 31536000}}), "come from the session alone"),
     (projected({"serviceAccountToken": {"path": "t", "audience": "vault"}}), "come from the session alone"),
@@ -213,3 +226,17 @@ def test_an_ordinary_job_does_not_become_a_sessions(scene: Scene) -> None:
     for value in ("deploy", ""):
         late = {"metadata": {"annotations": {"tasksession.dev/policy": value}}}
         assert "set when a Job is created" in refused(scene.bob.patch, scene.batch("jobs", "late"), late)
+
+
+@pytest.mark.parametrize("kind", ["jobs", "cronjobs"])
+def test_a_group_with_a_newline_asks_for_nothing(guarded_cluster: Cluster, scene: Scene, kind: str) -> None:
+    """Groups are joined by newlines in the stamp: one that holds one would be read as two, and so become another's."""
+    bind(scene.admin, scene.namespace, f"eve-{kind}-uses", role="use-deploy", user="eve")
+    bind(scene.admin, scene.namespace, f"eve-{kind}-edits", role="edit", user="eve")
+    eve = Api.from_kubeconfig(guarded_cluster.issue_client_certificate("eve", ["people\nsystem:masters"]))
+    job = job_manifest(annotations=ASKS)
+    template = {"metadata": {"annotations": ASKS}, "spec": job["spec"]}
+    body = (
+        job if kind == "jobs" else {"metadata": {"name": "x"}, "spec": {"schedule": "@daily", "jobTemplate": template}}
+    )
+    assert "has a newline in its name" in refused(eve.create, scene.batch(kind), body, dryRun="All")
