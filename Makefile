@@ -77,7 +77,7 @@ attacks: binaries ## Attacks, each refused by the right mechanism, and successfu
 
 .PHONY: faults
 faults: binaries ## Faults: every write of three lives as a crash, and every other row of the table; prints what held
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/faults
 
 .PHONY: soak
 soak: binaries ## Random faults with 200 sessions at once for MINUTES, checked all the time (SEED=… repeats the choices)
@@ -90,7 +90,7 @@ e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 .PHONY: test
 test: check schedules binaries ## All of check, and all tests
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/faults
 	$(BIN)/python -m pytest tests/e2e
 	$(BIN)/python -m pytest tests/benchmark
 
