@@ -27,6 +27,7 @@ from tasksession.engine.health import Health
 from tasksession.engine.intake import Intake
 from tasksession.engine.memory import Memory
 from tasksession.engine.queue import Key, WorkQueue
+from tasksession.engine.rechecks import Rechecks
 from tasksession.engine.reconciler import Reconciler, failure_fields
 from tasksession.engine.reviews import Reviewer
 from tasksession.engine.settings import Settings
@@ -67,6 +68,7 @@ class Operator:
         self._lease: LeaseGate | None = None
         self._client: Client
         self._reconciler: Reconciler
+        self._rechecks: Rechecks
         self._intake: Intake
 
     def stop(self) -> None:
@@ -125,6 +127,7 @@ class Operator:
                 reviewer=reviewer,
                 operator_username=username,
             )
+            self._rechecks = Rechecks(reviewer=reviewer, reconciler=self._reconciler)
             self._intake = Intake(
                 memory=self._memory,
                 guards=self._guards,
@@ -247,6 +250,7 @@ class Operator:
             guards=self._guards,
             queue=self._queue,
             reconciler=self._reconciler,
+            rechecks=self._rechecks,
             deadlines=self._deadlines,
             namespaces=self._settings.namespaces,
         )

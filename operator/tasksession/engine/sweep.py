@@ -22,6 +22,7 @@ from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.memory import Memory, key_of, readable
 from tasksession.engine.queue import WorkQueue
+from tasksession.engine.rechecks import Rechecks
 from tasksession.engine.reconciler import Reconciler
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.asking import attend
@@ -63,6 +64,7 @@ class Sweep:
         guards: Guards,
         queue: WorkQueue,
         reconciler: Reconciler,
+        rechecks: Rechecks,
         deadlines: Deadlines,
         namespaces: Collection[str],
     ) -> None:
@@ -71,6 +73,7 @@ class Sweep:
         self._guards = guards
         self._queue = queue
         self._reconciler = reconciler
+        self._rechecks = rechecks
         self._deadlines = deadlines
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
 
@@ -107,9 +110,7 @@ class Sweep:
             except Exception as error:
                 _logger.exception("a part of the sweep failed", extra={"part": part.__name__.strip("_")})
                 failures.append(error)
-        for session in self._memory.sessions():
-            if session.status.state is State.ACTIVE:
-                self._reconciler.recheck(session)
+        await self._rechecks.run(session for session in self._memory.sessions() if session.status.state is State.ACTIVE)
         if failures:
             raise failures[0]
 

@@ -4,7 +4,7 @@ The engine gathers the facts, calls `evaluate` before a grant and `recheck` whil
 on what they return. Both are pure. They must never turn a missing, malformed or undecided answer into a yes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from tasksession.api.access import RoleReference
@@ -155,6 +155,14 @@ def recheck(*, session: TaskSession, policy: SessionPolicy | None, facts: Facts 
         if told:
             return Recheck(reason, " ".join(told))
     return Recheck(None, "")
+
+
+def recheck_basis(session: TaskSession) -> Hashable:
+    """Return all that `recheck` looks at in a session: where it is the same, the same facts have the same answer."""
+    spec = session.spec
+    kinds = tuple(each is not None for each in (spec.task.job_template, spec.task.job, spec.task.external))
+    grants = tuple((grant.role, grant.rules_hash) for grant in session.status.grants)
+    return session.metadata.namespace, spec.policy, spec.requester, kinds, spec.token, spec.access, grants
 
 
 def _waits(session: TaskSession, policy: SessionPolicy, facts: Facts) -> tuple[Wait, ...]:

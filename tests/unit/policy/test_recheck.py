@@ -7,7 +7,14 @@ import pytest
 
 from tasksession.api.conditions import Reason
 from tasksession.api.session import Grant, TaskSession
-from tasksession.policy.evaluation import NamespaceFact, RoleFact, recheck, roles_to_look_up, rules_hash
+from tasksession.policy.evaluation import (
+    NamespaceFact,
+    RoleFact,
+    recheck,
+    recheck_basis,
+    roles_to_look_up,
+    rules_hash,
+)
 from tests.unit import make
 from tests.unit.policy.test_evaluation import BIND_VIEW, PODS, SECRETS, facts, inline
 
@@ -116,3 +123,44 @@ def test_what_was_granted_counts_not_what_the_defaults_would_give_today() -> Non
     assert roles_to_look_up(session, make.policy()) == (make.VIEW,)
     assert recheck(session=session, policy=make.policy(), facts=facts()).reason is None
     assert recheck(session=session, policy=policy, facts=facts()).reason is None
+
+
+def test_sessions_that_a_recheck_cannot_tell_apart_have_one_basis() -> None:
+    """Name, uid, time, reason, the Job's content and the names of what was made for it do not count."""
+    one = live()
+    other = live(name="another", uid="another-uid", ttl="5m", reason="CHG-2", task=make.task(backoffLimit=3))
+    (grant,) = other.status.grants
+    grants = (grant.model_copy(update={"role_binding": "another", "role_binding_uid": "another"}),)
+    other = other.model_copy(update={"status": other.status.model_copy(update={"grants": grants})})
+    assert recheck_basis(one) == recheck_basis(other)
+    assert len({recheck_basis(one), recheck_basis(other)}) == 1
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"policy": "another"},
+        {"requester": {"username": "joe"}},
+        {"requester": {"username": "jane", "groups": ["admins"]}},
+        {"requester": {"username": "jane", "uid": "another", "groups": ["system:authenticated"]}},
+        {"access": None},
+        {"access": {"roles": [{"kind": "Role", "name": "view"}]}},
+        {"token": {"audiences": ["https://tickets.example.com"]}},
+        {"task": {"external": {}}},
+        {"task": {"job": {"name": "triage"}}},
+    ],
+)
+def test_what_a_recheck_looks_at_is_in_the_basis(spec: dict[str, Any]) -> None:
+    """Sessions that could get another answer are never taken for alike."""
+    assert recheck_basis(live()) != recheck_basis(live(**spec))
+
+
+def test_what_was_granted_and_where_is_in_the_basis() -> None:
+    """Another role, another hash, one grant more, another namespace: not alike."""
+    session = live()
+    (grant,) = session.status.grants
+    changed = grant.model_copy(update={"rules_hash": "another"})
+    for grants in ((changed,), (grant, changed), ()):
+        other = session.model_copy(update={"status": session.status.model_copy(update={"grants": grants})})
+        assert recheck_basis(other) != recheck_basis(session)
+    assert recheck_basis(make.with_metadata(session, namespace="another")) != recheck_basis(session)
