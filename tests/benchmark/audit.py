@@ -42,8 +42,12 @@ class Entry:
 class AuditLog:
     """The lines of one audit log from the moment this object is made."""
 
-    def __init__(self, path: Path, *, containing: str) -> None:
-        """Lines without the words `containing` are skipped unread: a namespace, a user name."""
+    def __init__(self, path: Path, *, containing: str, check: Callable[[], None] = lambda: None) -> None:
+        """Lines without the words `containing` are skipped unread: a namespace, a user name.
+
+        `check` is called while something is waited for, and raises where that is in vain.
+        """
+        self._check = check
         self._path = path
         self._words = containing.encode()
         self._offset = path.stat().st_size
@@ -102,6 +106,7 @@ class AuditLog:
                 return found
             if time.monotonic() > deadline:
                 raise TimeoutError(f"waited {timeout:g} s for {what}: {len(found)} of {count} came")
+            self._check()
             await asyncio.sleep(_INTERVAL)
 
 

@@ -45,6 +45,7 @@ class Ground:
         self.folder = folder
         self.operator_kubeconfig = operator_kubeconfig(cluster.api, folder / "operator.kubeconfig")
         self._numbers = itertools.count(1)
+        self._operators: list[OperatorProcess] = []
         self.admin: Connection
         self.jane: Connection
         self.operator: Connection
@@ -81,18 +82,25 @@ class Ground:
 
     def audit(self, words: str) -> AuditLog:
         """Read the audit log from now on: lines with these words."""
-        return AuditLog(self.cluster.audit_log, containing=words)
+        return AuditLog(self.cluster.audit_log, containing=words, check=self._all_live)
+
+    def _all_live(self) -> None:
+        for operator in self._operators:
+            if operator.died:
+                raise ChildProcessError(f"an operator ended by itself:\n{operator.tail()}")
 
     def running_operator(self, world: World | None, *, arguments: Sequence[str] = ()) -> OperatorProcess:
         """Prepare an operator: for one world, or, for None, for all namespaces."""
         folder = self.folder / f"operator-{next(self._numbers)}"
         folder.mkdir()
-        return OperatorProcess(
+        operator = OperatorProcess(
             kubeconfig=self.operator_kubeconfig,
             folder=folder,
             namespaces=[world.namespace] if world else [],
             arguments=arguments,
         )
+        self._operators.append(operator)
+        return operator
 
     async def request(self, world: World, names: Sequence[str], **spec: Any) -> Sequence[Object]:
         """Create TaskSessions as Jane, as fast as they are taken; returns them as created."""

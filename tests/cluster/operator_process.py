@@ -129,6 +129,11 @@ class OperatorProcess:
         """Whether it runs."""
         return self._running is not None and self._running.alive
 
+    @property
+    def died(self) -> bool:
+        """Whether it ended without having been told to."""
+        return self._running is not None and not self._running.alive
+
     def lines(self, message: str) -> list[dict[str, Any]]:
         """Read the JSON log lines with a message."""
         return [line for line in self._json_lines() if line.get("message") == message]
