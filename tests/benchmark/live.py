@@ -25,6 +25,8 @@ _LEASE = ("--lease-namespace", NAMESPACE)
 _SWEEP_INTERVAL = 300
 #: How long the operator has to be silent before it counts as at rest, in seconds.
 _REST = 5.0
+#: How many sessions are asked for before their grants are waited for.
+_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,14 @@ async def live(ground: Ground, count: int, *, few: int, runs: int, quiet: float)
 
 
 async def _bring_to_life(ground: Ground, world: World, sessions: list[str], *, ttl: str = "3h") -> None:
-    audit = ground.audit(world.namespace)
-    await ground.request(world, sessions, ttl=ttl, task=_without_pods(world))
-
     def released(entry: Entry) -> bool:
         return entry.verb == "patch" and entry.resource == "jobs" and entry.code == 200
 
-    await audit.wait(released, count=len(sessions), timeout=900, what=f"{len(sessions)} grants")
+    for first in range(0, len(sessions), _BATCH):
+        batch = sessions[first : first + _BATCH]
+        audit = ground.audit(world.namespace)
+        await ground.request(world, batch, ttl=ttl, task=_without_pods(world))
+        await audit.wait(released, count=len(batch), timeout=300, what=f"{len(batch)} grants")
 
 
 def _without_pods(world: World) -> Object:

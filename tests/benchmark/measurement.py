@@ -140,6 +140,12 @@ async def _refusal(found: Measured, ground: Ground, size: Size) -> None:
     found.values["refusal-idle"] = percentile(refusals.milliseconds, 99)
     found.values["writes"] = refusals.costs.writes
     found.details["refusal-idle"] = _spread(refusals.milliseconds)
+    steps = refusals.steps
+    found.details["refusal-idle, steps"] = {
+        "reaction": _spread(steps.reaction),
+        "deletion": _spread(steps.deletion),
+        "effect": _spread(steps.effect),
+    }
     found.details["requests of a session"] = {"writes": refusals.costs.writes, "reads": refusals.costs.reads}
 
 

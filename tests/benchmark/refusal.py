@@ -101,10 +101,23 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """Where the time from a Job's end to its token's refusal goes, in milliseconds, one value for each session."""
+
+    reaction: list[float]
+    """From the Job's end in this observer's watch to the API server's receipt of the RoleBinding's deletion."""
+    deletion: list[float]
+    """From that receipt to the answer."""
+    effect: list[float]
+    """From that answer to the first refusal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
-    """From a Job's end to its token's refusal, in milliseconds, and what a session cost."""
+    """From a Job's end to its token's refusal, in milliseconds, where it goes, and what a session cost."""
 
     milliseconds: list[float]
+    steps: Steps
     costs: Costs
 
 
@@ -123,9 +136,14 @@ async def idle(ground: Ground, count: int) -> Refusals:
                 await audit.wait(
                     _final_status, count=count + number, timeout=_LONGEST, what=f"the last status of {name}"
                 )
-    entries = [entry for entry in audit.read() if entry.verb != "watch" and entry.resource not in ("events", "leases")]
+    entries = [
+        entry
+        for entry in audit.read()
+        if entry.verb not in ("watch", "list") and entry.resource not in ("events", "leases")
+    ]
     writes = sum(entry.writes for entry in entries)
-    return Refusals(_latencies(observer.moments), Costs(writes / count, (len(entries) - writes) / count))
+    costs = Costs(writes / count, (len(entries) - writes) / count)
+    return Refusals(_latencies(observer.moments), _steps(observer.moments, entries), costs)
 
 
 async def crowded(ground: Ground, *, measured: int, others: int) -> list[float]:
@@ -143,6 +161,19 @@ async def crowded(ground: Ground, *, measured: int, others: int) -> list[float]:
             await finish(ground, world, order)
             await observer.wait(mine, timeout=2 * _LONGEST)
     return _latencies(observer.moments)
+
+
+def _steps(moments: Moments, entries: Sequence[Entry]) -> Steps:
+    """Take the latencies apart by the audit log; the sessions ended one after another, so that order tells whose."""
+    gone = [entry for entry in entries if entry.verb == "delete" and entry.resource == "rolebindings"]
+    deletions = sorted(gone, key=lambda entry: entry.received)
+    ended, refused = sorted(moments.ended.values()), sorted(moments.refused.values())
+    parts = list(zip(ended, deletions, refused, strict=True))
+    return Steps(
+        reaction=[(deletion.received - end) * 1000 for end, deletion, _ in parts],
+        deletion=[(deletion.answered - deletion.received) * 1000 for _, deletion, _ in parts],
+        effect=[(refusal - deletion.answered) * 1000 for _, deletion, refusal in parts],
+    )
 
 
 def _final_status(entry: Entry) -> bool:
