@@ -8,7 +8,7 @@ few look-ups, and a session that comes alone is answered as if nothing stood in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
@@ -25,11 +25,11 @@ class Shared:
         """Ask the question that `key` stands for, or share one that was not sent yet. Raises what it raises."""
         under_way = self._asking.get(key)
         if under_way is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key, question))
+            task = self._asking[key] = _started(self._ask(key, question))
         elif key in self._following:
             task = self._following[key]
         else:
-            task = self._following[key] = asyncio.create_task(self._ask_after(under_way, key, question))
+            task = self._following[key] = _started(self._ask_after(under_way, key, question))
         # Whoever is cancelled must not take the answer from the others.
         answer: Answer = await asyncio.shield(task)
         return answer
@@ -49,3 +49,10 @@ class Shared:
         task = self._following.pop(key)
         self._asking[key] = task
         return await self._ask(key, question)
+
+
+def _started(asking: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:
+    """Start a task whose failure is no news where nobody waits for it any more: at a stop, all may have left."""
+    task = asyncio.create_task(asking)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -125,3 +126,18 @@ async def test_one_who_is_cancelled_takes_nothing_from_the_others() -> None:
     await server.answer()
     assert await patient == "yes"
     assert impatient.cancelled()
+
+
+async def test_a_failure_that_nobody_waits_for_is_silent() -> None:
+    """At a stop all may have left: asyncio must not complain of an error that nobody fetched."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    server, shared = Server(), Shared()
+    server.failing = True
+    asking = asyncio.create_task(shared.ask("key", server.question))
+    await turns()
+    asking.cancel()
+    await server.answer()
+    del asking
+    gc.collect()
+    assert complaints == []
