@@ -80,7 +80,8 @@ class Soak:
         else:
             fault = self._random.choice((Fault.ANSWER, Fault.ANSWER, Fault.DELAY, Fault.RESET, Fault.LOSE_REPLY))
             status, reason = self._random.choice(_ANSWERS)
-            if about.verb == "create" and status == 409:
+            if status == 409 and about.verb not in ("patch", "delete"):
+                # An API server has no such answer to a read, and to a creation only where the name is taken.
                 status, reason = 500, "InternalError"
             after = 1 if status == 429 else None
             plan = Plan(trigger, fault, status=status, reason=reason, retry_after=after, seconds=1.0)

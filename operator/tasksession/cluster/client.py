@@ -27,6 +27,8 @@ MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 _PAGE = 500
+#: When nothing but failures came for so long, the API server counts as having been away.
+_OUTAGE_SECONDS = 5.0
 
 Object = dict[str, Any]
 
@@ -44,6 +46,10 @@ class Client:
         self.clock = ServerClock(monotonic=time.monotonic)
         self.answered = time.monotonic()
         """When the API server last answered, whatever it said, in monotonic seconds."""
+        self.on_return: Callable[[], None] = lambda: None
+        """Called when an outage is over: requests failed for some seconds, and one is answered again."""
+        self._troubled = False
+        self._served = self.answered
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
@@ -102,12 +108,26 @@ class Client:
             response = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)
             raw = await response.read()
         except ApiException as error:
+            self._troubled = True
             raise Unreachable(f"{method} {path}: {error.reason}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            self._troubled = True
             raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
-        self.answered = time.monotonic()
+        self._note_answer(response.status)
         self.clock.observe(response.headers.get("Date", ""), sent=sent, received=self.answered)
         return _decoded(method, path, response.status, response.headers, raw)
+
+    def _note_answer(self, status: int) -> None:
+        """Notice when an outage is over: an API server that comes back refuses everything for a moment first."""
+        self.answered = time.monotonic()
+        if status == 403 or status >= 500:
+            self._troubled = True
+        elif status != 429:
+            before, self._served = self._served, self.answered
+            troubled, self._troubled = self._troubled, False
+            # One request that fails beside others that are answered is no outage, and its back-off is to be kept.
+            if troubled and self._served - before > _OUTAGE_SECONDS:
+                self.on_return()
 
     async def get(self, path: str) -> Object:
         """Read one object."""

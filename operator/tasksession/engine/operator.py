@@ -104,6 +104,7 @@ class Operator:
             await probes.stop()
 
     async def _work(self, background: list[asyncio.Task[None]]) -> None:
+        self._client.on_return = self._queue.hurry
         username = await self._check()
         self._guards.belong_to(username)
         if not await self._become_leader():

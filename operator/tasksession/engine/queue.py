@@ -35,7 +35,7 @@ class WorkQueue:
         self._since: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
-        self._delayed: dict[Key, asyncio.TimerHandle] = {}
+        self._delayed: dict[Key, tuple[asyncio.TimerHandle, float]] = {}
         self._sequence = itertools.count()
         self._closed = False
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -77,10 +77,19 @@ class WorkQueue:
         loop = asyncio.get_running_loop()
         pending = self._delayed.get(key)
         if pending is not None:
-            if pending.when() <= loop.time() + seconds:
+            handle, pending_order = pending
+            if handle.when() <= loop.time() + seconds:
                 return
-            pending.cancel()
-        self._delayed[key] = loop.call_later(max(0.0, seconds), self._arrive, key, order)
+            handle.cancel()
+            order = min(order, pending_order)
+        self._delayed[key] = loop.call_later(max(0.0, seconds), self._arrive, key, order), order
+
+    def hurry(self) -> None:
+        """Put in all urgent keys that are delayed: what they failed for is over, and the oldest deadline goes first."""
+        for key, (handle, order) in list(self._delayed.items()):
+            if order < NORMAL:
+                handle.cancel()
+                self._arrive(key, order)
 
     def retry(self, key: Key, *, order: float = NORMAL, at_least: float = 0.0) -> float:
         """Put a key in after its back-off, doubled at each failure, and never before the server's Retry-After.

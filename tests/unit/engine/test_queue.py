@@ -141,3 +141,16 @@ async def test_the_queue_knows_how_long_was_waited_and_worked() -> None:
     assert queue.longest() >= 0
     queue.done(key("a"))
     assert queue.longest() == 0.0
+
+
+async def test_what_is_urgent_can_be_hurried_and_the_rest_waits() -> None:
+    """When an outage is over, delayed keys that take rights away come at once, the oldest deadline first."""
+    queue = WorkQueue()
+    queue.add_later(key("late"), 60, 200.0)
+    queue.add_later(key("overdue"), 60, 100.0)
+    queue.add_later(key("grant"), 60)
+    queue.hurry()
+    assert [await taken(queue) for _ in range(2)] == ["overdue", "late"]
+    assert len(queue) == 0
+    queue.hurry()
+    assert len(queue) == 0
