@@ -148,6 +148,7 @@ def _job(
     deleting: bool = False,
     active_deadline_seconds: int | None = None,
     started: datetime | None = None,
+    created: datetime | None = None,
     version: int = 20,
 ) -> ObservedJob:
     template: dict[str, Any] = {"metadata": {}}
@@ -160,6 +161,7 @@ def _job(
         "resourceVersion": str(version),
         "annotations": annotations,
         "ownerReferences": owners or [],
+        "creationTimestamp": timestamp(created or NOW),
     }
     if deleting:
         metadata["deletionTimestamp"] = timestamp(NOW)

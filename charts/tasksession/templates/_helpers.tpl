@@ -171,6 +171,9 @@ object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferen
   messageExpression: "'no session may be in namespace ' + request.namespace + ': create the Job in a namespace of your own'"
 - expression: "variables.finalizers.size() == 0 && variables.template.metadata.?finalizers.orValue([]).size() == 0"
   message: "a session's Job has no finalizers, they would keep its access alive: leave them out"
+# The selector is made with the label by which pods are known to be the Job's.
+- expression: "!variables.spec.?manualSelector.orValue(false)"
+  message: "the Job controller tells a session's pods by labels of its own: leave spec.manualSelector and spec.selector out"
 - expression: "variables.spec.?managedBy.orValue('kubernetes.io/job-controller') == 'kubernetes.io/job-controller'"
   message: "a session's Job is run by the Job controller, which ends it at the deadline: leave spec.managedBy out"
 - expression: "variables.pod.?terminationGracePeriodSeconds.orValue(30) <= {{ .Values.maxGraceSeconds }}"

@@ -7,9 +7,12 @@ raised, for the engine to try again. A name that is taken is adopted only where 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from pydantic import ValidationError
 
 from tasksession.api import names
 from tasksession.api.session import TaskSession
@@ -19,6 +22,8 @@ from tasksession.cluster.errors import Conflict, Missing, Refused, Taken
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import Child, ObservedJob, Progress, Refusal, RefusalKind
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,11 @@ class Applier:
             if refusal is None:
                 raise
             return Outcome(progress, refusal=refusal)
-        return Outcome(progress, session=TaskSession.model_validate(made))
+        try:
+            return Outcome(progress, session=TaskSession.model_validate(made))
+        except ValidationError:
+            message = f"TaskSession {namespace}/{name} exists and cannot be read"
+            return Outcome(progress, refusal=Refusal(RefusalKind.MISMATCH, "TaskSession", message))
 
     async def _adopt(self, manifest: Mapping[str, Any], progress: Progress) -> Outcome:
         kind = manifest["kind"]
@@ -135,7 +144,10 @@ class Applier:
             action.namespace, action.name, action.uid, {"activeDeadlineSeconds": STOPPING_SECONDS}, progress
         )
         # A Job that is gone, or another one, needs no stopping.
-        return replace(outcome, progress=replace(progress, stopped=True), stale=False)
+        if outcome.refusal is not None:
+            fields = {"namespace": action.namespace, "job": action.name, "error": outcome.refusal.message}
+            _logger.warning("a Job could not be stopped", extra=fields)
+        return replace(outcome, progress=replace(progress, stopped=True), stale=False, refusal=None)
 
     async def _patch_job(self, namespace: str, name: str, uid: str, spec: Object, progress: Progress) -> Outcome:
         try:
@@ -144,6 +156,12 @@ class Applier:
             )
         except (Missing, Conflict):
             return Outcome(progress, stale=True)
+        except Refused as error:
+            # Only what speaks of the object: a right that the operator lacks may be given back.
+            refusal = _judge("Job", name, error)
+            if refusal is None or refusal.kind is not RefusalKind.INVALID:
+                raise
+            return Outcome(progress, refusal=refusal)
         return Outcome(progress, job=ObservedJob.from_object(job))
 
     async def _find(self, action: actions.FindChildren) -> tuple[Child, ...]:

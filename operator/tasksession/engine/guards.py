@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tasksession.guards.comparing import Comparison, ExpectedGuard, closest, compare
@@ -24,6 +25,12 @@ _PLURAL_OF_KIND = {
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
 }
 _PLURALS = frozenset(_POLICY_OF_BINDING) | frozenset(_POLICY_OF_BINDING.values())
+
+#: By these it is known who asks, and that they may.
+_STAMPING = tuple(
+    f"tasksession-{name}"
+    for name in ("job-injection", "job-shape", "job-stamp", "requester", "requester-stamp", "session-create", "use")
+)
 
 #: Plural and name.
 _Key = tuple[str, str]
@@ -59,6 +66,7 @@ class Guards:
         self._operator_user: str | None = None
         self._compared: dict[_Key, Comparison] = {}
         self._problems: dict[str, str] | None = None
+        self._mended: datetime | None = None
         self.changes = 0
         """How many events were taken in: a listing that one of them came into is not to be believed."""
 
@@ -134,6 +142,22 @@ class Guards:
             if str(seen.spec.get("policyName") if plural in _POLICY_OF_BINDING else name) in names
         ]
         return max(parts) if len(parts) >= 2 * len(names) else None
+
+    def stamped_since(self) -> datetime | None:
+        """Since when who asks is stamped by guards in force; None where one is not there, or its age is not known."""
+        since = self.since(*_STAMPING)
+        if since is None:
+            return None
+        created = datetime.fromisoformat(since)
+        return max(created, self._mended) if self._mended else created
+
+    def stamping_is_whole(self) -> bool:
+        """Whether all the guards are in force by which it is known who asks."""
+        return self._listed and not any(name in self.problems() for name in _STAMPING)
+
+    def mended(self, now: datetime) -> None:
+        """Note that a guard by which it is known who asks was not in force until now."""
+        self._mended = now
 
     def _found(self) -> dict[str, tuple[tuple[str, str], ...]]:
         return {key[1]: each.found for key, each in self._compared.items() if not each.differences}

@@ -7,12 +7,10 @@ The reconciler calls `attend` before it drives the session of a name. What is to
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
-from tasksession.cluster.client import Client
+from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import Missing
 from tasksession.engine.memory import Memory, readable
 from tasksession.engine.queue import Key, WorkQueue
@@ -21,12 +19,12 @@ from tasksession.lifecycle.asking import attend, is_bare, rejected
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.observed import ObservedJob, Progress, Refusal, RefusalKind
 
-#: How soon a TaskSession that could not be created is tried again.
-_RETRY_SECONDS = 30.0
+#: How soon, and how late at the latest, a TaskSession that could not be created is tried again.
+_SOONEST_RETRY, _LATEST_RETRY = 30.0, 300.0
 #: How soon to look again where a TaskSession is in the way that is about to go.
 _SOON_SECONDS = 1.0
 #: Of so many Jobs it is remembered what they were told, so that they are not told again at every look.
-_TOLD_LIMIT = 4096
+_TOLD_LIMIT = 16384
 
 
 class JobRequests:
@@ -46,10 +44,13 @@ class JobRequests:
         self._memory = memory
         self._queue = queue
         self._post = post
-        self._told: dict[str, actions.Announcement] = {}
+        self._told: dict[str, str] = {}
+        self._retries: dict[str, float] = {}
 
     async def attend(self, key: Key) -> None:
         """Bring the Jobs of one session's name to rest. Raises ClusterError where it has to be tried again."""
+        if self._memory.namespace_ends(key.namespace):
+            return
         for job in self._memory.jobs_of(key):
             await self._carry_out(key, job, attend(job, self._memory.session(key)))
 
@@ -78,17 +79,28 @@ class JobRequests:
             await self._carry_out(key, job, attend(job, self._memory.session(key)))
 
     async def _refused(self, key: Key, job: ObservedJob, action: actions.CreateSession, refusal: Refusal) -> None:
-        if refusal.kind is not RefusalKind.INVALID:
-            self._queue.add_later(key, _RETRY_SECONDS)
-            await self._carry_out(key, job, attend(job, None, refusal))
-        elif is_bare(action.manifest):
+        if is_bare(action.manifest) and refusal.kind is RefusalKind.INVALID:
             await self._carry_out(key, job, rejected(job, refusal))
-        else:
-            await self._carry_out(key, job, attend(job, None, refusal))
+            return
+        decision = attend(job, None, refusal)
+        if not any(isinstance(action, actions.CreateSession) for action in decision.actions):
+            self._queue.add_later(key, self._retry_after(job))
+        await self._carry_out(key, job, decision)
+
+    def _retry_after(self, job: ObservedJob) -> float:
+        delay = min(_LATEST_RETRY, 2 * self._retries.pop(job.uid, _SOONEST_RETRY / 2))
+        self._retries[job.uid] = delay
+        if len(self._retries) > _TOLD_LIMIT:
+            del self._retries[next(iter(self._retries))]
+        return delay
 
     async def _stop(self, key: Key, job: ObservedJob, action: actions.StopJob) -> None:
         """Stop a Job once both it and the session have been read afresh: a view may be older than the other's."""
-        session = await self._read_session(key)
+        item = await self._find(paths.one("TaskSession", key.namespace, key.name))
+        session = readable(item) if item is not None else None
+        if item is not None and session is None:
+            # One that cannot be read is left alone, and its Job with it.
+            return
         if session is not None:
             self._memory.see_session(session)
         try:
@@ -103,17 +115,18 @@ class JobRequests:
             if outcome.job is not None:
                 self._memory.see_job(outcome.job)
 
-    async def _read_session(self, key: Key) -> TaskSession | None:
+    async def _find(self, path: str) -> Object | None:
         try:
-            item: dict[str, Any] = await self._client.get(paths.one("TaskSession", key.namespace, key.name))
+            return await self._client.get(path)
         except Missing:
             return None
-        return readable(item)
 
     def _tell(self, job: ObservedJob, action: actions.TellJob) -> None:
-        if self._told.get(job.uid) == action.announcement:
+        """Post an Event, once for each reason: its words may change with each attempt."""
+        if self._told.pop(job.uid, None) == action.announcement.reason:
+            self._told[job.uid] = action.announcement.reason
             return
-        self._told[job.uid] = action.announcement
+        self._told[job.uid] = action.announcement.reason
         if len(self._told) > _TOLD_LIMIT:
             del self._told[next(iter(self._told))]
         self._post(events.about_job(job), action.announcement)

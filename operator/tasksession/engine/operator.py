@@ -40,6 +40,8 @@ _KINDS = ("tasksessions", "sessionpolicies", "sessionapprovals")
 _URGENT_WORKERS = 4
 #: How long to let a listing of the watch come in before looking again.
 _LISTING_SECONDS = 1.0
+#: How long to wait at most before a look that failed is repeated.
+_LONGEST_LISTING_SECONDS = 30.0
 
 
 class StartupError(Exception):
@@ -297,16 +299,20 @@ class Operator:
 
     async def _look_after_listings(self) -> None:
         """Look again whenever the watch has listed: between our look and its listing, a deletion goes unseen."""
+        delay = _LISTING_SECONDS
         while True:
             await self._intake.listed.wait()
             # A listing comes as many events; those that come after this moment make for another look.
-            await asyncio.sleep(_LISTING_SECONDS)
+            await asyncio.sleep(delay)
             self._intake.listed.clear()
             try:
                 await self._sweep().look()
             except Exception as error:
                 self._intake.listed.set()
+                delay = min(2 * delay, _LONGEST_LISTING_SECONDS)
                 _logger.warning("a look after a listing failed", extra={"error": f"{type(error).__name__}: {error}"})
+            else:
+                delay = _LISTING_SECONDS
 
     # Stop
 

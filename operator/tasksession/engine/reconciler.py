@@ -111,17 +111,21 @@ class Reconciler:
                 _logger.info("session ended", extra=record)
             self._forget(gone)
             self._memory.cleared(gone)
+        session = self._memory.session(key)
+        if session is not None:
+            # What ends a session never waits for what its Jobs may need.
+            await self._drive(session, removed=False)
         if self._is_too_soon(key):
             # An identity's name carries the Job's uid and a deadline in whole seconds: a second session of the same
             # Job must not come to the name of the first.
             self._queue.add_later(key, 1.0)
         else:
             await self._job_requests.attend(key)
-        session = self._memory.session(key)
-        if session is None:
+        made = self._memory.session(key)
+        if made is None:
             self._deadlines.disarm(key)
-            return
-        await self._drive(session, removed=False)
+        elif session is None:
+            await self._drive(made, removed=False)
 
     def _is_too_soon(self, key: Key) -> bool:
         """Whether a session of that name that is gone was created in this very second."""
@@ -169,6 +173,9 @@ class Reconciler:
         job = self._memory.job_of(session)
         if not removed and self._is_doubtful(session, job):
             job = await self._read_job(session, job)
+        elif not removed and job is not None and self._may_be_a_namesake(session) and not state.job_read:
+            state.job_read = True
+            job = await self._read_job(session, job)
         return Observed(
             operator_username=self._operator_username,
             job=job,
@@ -177,6 +184,7 @@ class Reconciler:
             namespace_ends=self._memory.namespace_ends(session.metadata.namespace),
             recheck_due=uid in self._asked,
             guards_missing=self._guards.missing(),
+            stamped_since=self._guards.stamped_since(),
             identity_missing=self._identity_missing.get(uid),
             refusal=state.refusal,
             progress=state.progress,
@@ -196,6 +204,12 @@ class Reconciler:
         if owner is not None:
             return job is None or job.uid != owner
         return job is not None and job.owner_uid != session.metadata.uid
+
+    @staticmethod
+    def _may_be_a_namesake(session: TaskSession) -> bool:
+        """Whether the Job that is known may be one of the same name before: what joins is told by its name alone."""
+        waiting = session.status.state is not State.ACTIVE and not session.status.state.final
+        return waiting and is_joined(session)
 
     async def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
         reference = session.status.job_ref
@@ -387,6 +401,7 @@ class _Attempt:
         self.progress = progress
         self.review: Review | None = None
         self.refusal: Refusal | None = None
+        self.job_read = False
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

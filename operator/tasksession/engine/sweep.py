@@ -25,7 +25,7 @@ from tasksession.engine.queue import WorkQueue
 from tasksession.engine.rechecks import Rechecks
 from tasksession.engine.reconciler import Reconciler
 from tasksession.lifecycle import manifests
-from tasksession.lifecycle.asking import attend
+from tasksession.lifecycle.asking import is_unattended
 from tasksession.lifecycle.observed import ObservedJob
 
 _logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Sweep:
                 self._queue.add(key, self._memory.urgency(key, now))
         for job in self._memory.jobs():
             key = self._memory.session_key_of_job(job)
-            if attend(job, self._memory.session(key)).actions:
+            if is_unattended(job, self._memory.session(key)):
                 self._queue.add(key)
 
     async def run(self) -> None:

@@ -21,7 +21,15 @@ from tasksession.lifecycle.observed import ObservedJob, Refusal, RefusalKind
 #: Admission accepts no longer annotation; it is checked again where guards were away when the Job was created.
 ACCESS_LIMIT = 8192
 _PROBLEM_LIMIT = 1024
-#: The C parser takes a fraction of a millisecond for what is allowed here, and bounds nesting itself.
+#: spec.access is not nested deeper than a few levels, and the parser's time grows with the square of the depth.
+_DEPTH_LIMIT = 16
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -40,17 +48,27 @@ def attend(job: ObservedJob, session: TaskSession | None, refusal: Refusal | Non
         return _stop_without_session(job, session)
     if job.asks is None:
         return NOTHING
+    if job.session is not None:
+        # Admission refuses it: it was created while the guards were away.
+        message = f"The Job has both {names.POLICY_ANNOTATION} and {names.SESSION_ANNOTATION}: create it with one."
+        return _tell(job, Reason.INVALID_JOB, message)
     if session is not None:
         return _beside(job, session)
     if refusal is None:
         return _act(CreateSession(manifest=_asked(job)))
-    if refusal.kind is RefusalKind.INVALID:
+    if refusal.kind is RefusalKind.INVALID and "spec." in refusal.message:
         return _act(CreateSession(manifest=_bare(job, refusal.message)))
     reason, message = Reason.API_ERROR, f"The TaskSession of this Job could not be created: {refusal.message}"
     if refusal.kind is RefusalKind.QUOTA:
         reason = Reason.QUOTA_EXCEEDED
         message = f"A ResourceQuota leaves no room for the TaskSession of this Job: {refusal.message}"
     return _tell(job, reason, message)
+
+
+def is_unattended(job: ObservedJob, session: TaskSession | None) -> bool:
+    """Whether `attend` has anything to do for a Job, told without reading what it asks for."""
+    waiting = job.asks is not None and job.service_account is None and not job.being_deleted and job.end is None
+    return (waiting and session is None) or bool(attend(job, session).actions)
 
 
 def rejected(job: ObservedJob, refusal: Refusal) -> Decision:
@@ -73,8 +91,7 @@ def read_access(text: str) -> dict[str, Any]:
     if len(text) > ACCESS_LIMIT:
         raise Unusable(f"{names.ACCESS_ANNOTATION} is longer than {ACCESS_LIMIT} characters: ask for less")
     try:
-        if any(isinstance(token, yaml.AliasToken | yaml.AnchorToken) for token in yaml.scan(text, Loader=_Loader)):
-            raise Unusable(f"{names.ACCESS_ANNOTATION} has YAML anchors: write out what they stand for")
+        _check_tokens(text)
         found = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, in C where there is one
         # What JSON cannot say (dates, sets, bytes), no TaskSession can hold.
         found = json.loads(json.dumps(found, allow_nan=False))
@@ -87,6 +104,17 @@ def read_access(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Unusable(f"{names.ACCESS_ANNOTATION} is no mapping: write roles, rules or both, as in spec.access")
     return found
+
+
+def _check_tokens(text: str) -> None:
+    """Stop reading at the first token that has no place here, before anything is built of the text."""
+    depth = 0
+    for token in yaml.scan(text, Loader=_Loader):
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+            raise Unusable(f"{names.ACCESS_ANNOTATION} has YAML anchors: write out what they stand for")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > _DEPTH_LIMIT:
+            raise Unusable(f"{names.ACCESS_ANNOTATION} is nested too deeply: write it as in spec.access")
 
 
 def _first_line(error: Exception) -> str:
@@ -140,7 +168,8 @@ def _manifest(job: ObservedJob, policy: str, more: dict[str, Any], annotations: 
 
 def _stop_without_session(job: ObservedJob, session: TaskSession | None) -> Decision:
     """Stop a Job that was started for a session which is no more; what a TaskSession owns goes by itself."""
-    if job.owner_kind == "TaskSession" or job.active_deadline_seconds == STOPPING_SECONDS:
+    of_template = job.asks is None and job.owner_kind == "TaskSession" and job.owner_name == job.session
+    if of_template or job.active_deadline_seconds == STOPPING_SECONDS:
         return NOTHING
     reference = session.status.job_ref if session is not None else None
     if reference is not None and reference.uid == job.uid:

@@ -46,6 +46,13 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     if job is not None and job.end is not None:
         ours = _reason_to_stop(session, observed) if was_stopped(session, job) else None
         return ours or _ending_of_job(job.end, session.status.deadline)
+    if observed.refusal is not None:
+        return Ending(
+            State.FAILED,
+            Reason.JOB_FAILED,
+            f"The Job could not be released, something in the cluster changes it or forbids it: "
+            f"{observed.refusal.message}",
+        )
     if observed.namespace_ends:
         return Ending(State.FAILED, Reason.JOB_DELETED, "The namespace is being deleted, and the Job with it.")
     if session.spec.revoked:

@@ -4,7 +4,7 @@
 policy said yes, and every step may be repeated. These rules must never grant on a missing, failed or stale answer.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tasksession.api import names
@@ -38,6 +38,11 @@ from tasksession.lifecycle.waiting import give_up, wait
 from tasksession.policy.evaluation import Verdict
 from tasksession.policy.terms import deadline_of, effective_access
 
+#: Policies come into force within a second of their creation, and creation times are cut to whole seconds.
+_STAMPING_BEGINS = timedelta(seconds=2)
+#: How soon a Job whose release has to wait for the guards is looked at again.
+_GUARDS_SECONDS = timedelta(seconds=2)
+
 
 def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of a session that is not granted yet."""
@@ -60,6 +65,8 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
             reason=Reason.GUARDS_MISSING,
             message=f"Guards are missing or weakened ({missing}): nothing is granted until they are installed again.",
         )
+    if _is_unstamped(session.metadata.creation_timestamp, observed):
+        return _unstamped(session, observed, "This TaskSession", now)
     if review.failed is not None:
         return wait(session, observed, now, reason=Reason.API_ERROR, message=review.failed)
     policy, verdict = review.policy, review.verdict
@@ -97,6 +104,8 @@ def _grant_to_job(
     foreign = why_not_ours(session, job, operator_username=observed.operator_username)
     if foreign is not None:
         return _foreign_job(session, observed, job, foreign, deadline, now)
+    if _is_unstamped(job.created, observed):
+        return _unstamped(session, observed, f"Job {job.name}", now)
     if job.being_deleted or job.end is not None:
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         if job.end is not None:
@@ -189,8 +198,13 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
         return Decision(look_again=deadline)
     if not job.suspended and job.service_account == identity:
         return Decision(look_again=deadline)
-    # What its author set stays until the session is stopped: so the same manifest can be applied again.
-    seconds = None if job.active_deadline_seconds is not None else seconds_until(deadline, now)
+    if observed.guards_missing:
+        # Without them its pods would run as somebody else, or somebody else's pods as the session.
+        return Decision(look_again=min(deadline, now + _GUARDS_SECONDS))
+    left = seconds_until(deadline, now)
+    authored = job.active_deadline_seconds
+    # What its author set stays, so that the same manifest can be applied again, unless the release comes too late.
+    seconds = None if authored is not None and authored <= left else left
     action = ReleaseJob(
         namespace=job.namespace,
         name=job.name,
@@ -199,6 +213,19 @@ def release(session: TaskSession, observed: Observed, now: datetime) -> Decision
         active_deadline_seconds=seconds,
     )
     return Decision(actions=(action,), look_again=deadline)
+
+
+def _is_unstamped(created: datetime | None, observed: Observed) -> bool:
+    since = observed.stamped_since
+    return created is not None and since is not None and created < since + _STAMPING_BEGINS
+
+
+def _unstamped(session: TaskSession, observed: Observed, what: str, now: datetime) -> Decision:
+    message = (
+        f"{what} was created while the guards that stamp who asks were not in force, so nobody knows who did: "
+        "create it again."
+    )
+    return finish_ungranted(session, observed, Ending(State.DENIED, Reason.DENIED, message), now)
 
 
 def _without_job(session: TaskSession, observed: Observed, name: str, deadline: datetime, now: datetime) -> Decision:

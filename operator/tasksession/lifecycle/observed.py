@@ -66,6 +66,7 @@ class ObservedJob:
     owner_kind: str | None
     owner_name: str | None
     owner_uid: str | None
+    created: datetime | None
     requested_by: str | None
     requested_by_uid: str
     requested_by_groups: tuple[str, ...]
@@ -94,6 +95,7 @@ class ObservedJob:
             owner_kind=owner.get("kind"),
             owner_name=owner.get("name"),
             owner_uid=owner.get("uid"),
+            created=_moment(metadata.get("creationTimestamp")),
             requested_by=annotations.get(names.REQUESTED_BY_ANNOTATION),
             requested_by_uid=annotations.get(names.REQUESTED_BY_UID_ANNOTATION, ""),
             requested_by_groups=_groups_of(annotations),
@@ -227,7 +229,8 @@ class Observed:
     `removed`: the TaskSession object no longer exists. `namespace_ends`: its namespace is being deleted, which
     Kubernetes begins with the pods, so that everything else there lives on until they are gone. `identity_missing`:
     the sweep found that a granted session's ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a
-    live session's policy is to be looked at again.
+    live session's policy is to be looked at again. `stamped_since`: who asks is known of what was created after this
+    moment, None where that is unknown; before it, the guards that stamp were not in force.
     """
 
     operator_username: str
@@ -237,6 +240,7 @@ class Observed:
     namespace_ends: bool = False
     recheck_due: bool = False
     guards_missing: tuple[str, ...] = ()
+    stamped_since: datetime | None = None
     identity_missing: str | None = None
     refusal: Refusal | None = None
     progress: Progress = field(default_factory=Progress)

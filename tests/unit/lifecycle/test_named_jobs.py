@@ -1,5 +1,6 @@
 """Sessions whose Job was created by somebody else: annotated Jobs, and Jobs that join."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from tasksession.api import names
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle import actions
-from tasksession.lifecycle.observed import ObservedJob, Progress
+from tasksession.lifecycle.observed import ObservedJob, Progress, Refusal, RefusalKind
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
 
@@ -139,3 +140,55 @@ def test_an_authors_own_deadline_stays_at_release(authored: int | None, written:
     [release] = decide(live, make.observed(job=make.annotated_job(active_deadline_seconds=authored)), make.NOW).actions
     assert isinstance(release, actions.ReleaseJob)
     assert release.active_deadline_seconds == written
+
+
+@pytest.mark.parametrize(
+    ("session", "job", "since"),
+    [
+        (make.session(), None, make.NOW),
+        (
+            make.asked_session(),
+            make.annotated_job(created=make.NOW - timedelta(hours=1)),
+            make.NOW - timedelta(minutes=1),
+        ),
+        (joined(), make.joining_job(created=make.NOW - timedelta(hours=1)), make.NOW - timedelta(minutes=1)),
+    ],
+    ids=["the session itself", "its annotated Job", "the Job that joins"],
+)
+def test_who_asked_before_the_guards_were_there_is_not_believed(
+    session: TaskSession, job: ObservedJob | None, since: datetime
+) -> None:
+    """A stamp that anybody could have written, while no guard was in force, grants nothing once they are back."""
+    observed = make.observed(review=make.allowed(), job=job, progress=Progress(found=()), stamped_since=since)
+    [write] = decide(session, observed, make.NOW).actions
+    assert isinstance(write, actions.WriteStatus)
+    assert write.status.state is State.DENIED
+    assert "create it again" in write.status.conditions[0].message
+
+
+def test_a_release_waits_for_the_guards() -> None:
+    """Without them its pods would not run as the session: the Job stays suspended until they are back."""
+    observed = make.observed(job=make.job(), guards_missing=("tasksession-pod-identity: it is not installed",))
+    decision = decide(make.active(), observed, make.NOW)
+    assert decision.actions == ()
+    assert decision.look_again == make.NOW + timedelta(seconds=2)
+
+
+def test_a_late_release_ends_with_the_session_all_the_same() -> None:
+    """An author's deadline that would now go beyond the session's is shortened to it."""
+    observed = make.observed(job=make.job(active_deadline_seconds=500))
+    [release] = decide(make.active(), observed, make.NOW + timedelta(minutes=5)).actions
+    assert isinstance(release, actions.ReleaseJob)
+    assert release.active_deadline_seconds == 300
+
+
+def test_a_job_that_cannot_be_released_ends_its_session() -> None:
+    """Something else in the cluster refuses the release: the rights go, and the status says whose words they were."""
+    refusal = Refusal(RefusalKind.INVALID, "Job", "policy add-labels: no")
+    observed = make.observed(job=make.job(), refusal=refusal)
+    assert decide(make.active(), observed, make.NOW).urgent
+    gone = make.observed(job=make.job(), refusal=refusal, progress=Progress(role_bindings_gone=True, timer_gone=True))
+    [write] = decide(make.active(), gone, make.NOW).actions
+    assert isinstance(write, actions.WriteStatus)
+    assert (write.status.state, write.status.end_reason) == (State.FAILED, Reason.JOB_FAILED)
+    assert "add-labels" in write.status.conditions[0].message
