@@ -1,0 +1,160 @@
+"""Row 10: etcd and the API server stop, stand still and come back, with sessions under way and deadlines passing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import Cluster, wait_for
+from tests.cluster.installation import install
+from tests.faults import invariants
+from tests.faults.lane import Ground, Lane
+from tests.faults.snapshot import Snapshot
+from tests.faults.tables import Record, note_one
+from tests.integration.operator.world import CEILING
+
+#: How many sessions are active when the API server goes away, and for how long it does, in seconds.
+ACTIVE = int(os.environ.get("TASKSESSION_FAULT_ACTIVE", "100"))
+#: The operator's workers, those for urgent sessions too.
+WORKERS = 28
+AWAY = float(os.environ.get("TASKSESSION_FAULT_AWAY", "90"))
+
+
+@pytest.fixture(scope="module")
+def own_ground() -> Iterator[Ground]:
+    """Return a control plane that may be stopped."""
+    with Cluster(f"outages-{os.getpid()}") as cluster:
+        install(cluster, values={"ceiling": CEILING})
+        cluster.restart("kube-controller-manager")
+        ground = Ground(cluster)
+        yield ground
+        ground.close()
+
+
+@pytest.fixture
+def own_lane(own_ground: Ground, tmp_path: Path) -> Iterator[Lane]:
+    """Return a lane on it, whose operator works."""
+    lane = Lane(own_ground, tmp_path).start()
+    lane.start_lag = timedelta(seconds=40)
+    yield lane
+    lane.close()
+
+
+def _states(lane: Lane) -> dict[str, str]:
+    return {item["metadata"]["name"]: item["status"]["state"] for item in lane.admin.list(lane.world.sessions)}
+
+
+def _wait_states(lane: Lane, wanted: dict[str, str], *, timeout: float = 90) -> None:
+    def probe() -> bool:
+        found = _states(lane)
+        return all(found.get(name) == state for name, state in wanted.items())
+
+    lane.wait(probe, what=f"{len(wanted)} sessions to be in their states", timeout=timeout, interval=0.5)
+
+
+def _outage(cluster: Cluster, kind: str, component: str) -> None:
+    """Bring one outage about and end it; the cluster serves again when this returns."""
+    if kind == "restart":
+        cluster.restart(component)
+        return
+    cluster.pause(component)
+    began = time.monotonic()
+    try:
+        wait_for(lambda: time.monotonic() - began > 12, timeout=20, what="the outage to have lasted")
+    finally:
+        cluster.resume(component)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("component", ["etcd", "kube-apiserver"])
+@pytest.mark.parametrize("kind", ["restart", "SIGSTOP for 12 s"])
+def test_sessions_outlive_an_outage(own_lane: Lane, component: str, kind: str, record_property: Record) -> None:
+    """Sessions being granted, live, ending and expiring meanwhile all come to their ends, and none twice."""
+    lane, world = own_lane, own_lane.world
+    before = len(lane.ground.audit.writes(lane.namespace))
+    for number in range(6):
+        world.request(f"live-{number}", ttl="5m")
+        world.request(f"short-{number}", ttl="15s")
+    _wait_states(lane, {f"live-{number}": "Active" for number in range(6)})
+    for number in range(3):
+        world.finish_pod(f"live-{number}")
+        world.request(f"late-{number}")
+    _outage(lane.ground.cluster, kind.split()[0], component)
+    ends = {
+        **{f"live-{number}": "Completed" if number < 3 else "Active" for number in range(6)},
+        **{f"short-{number}": "Expired" for number in range(6)},
+        **{f"late-{number}": "Active" for number in range(3)},
+    }
+    _wait_states(lane, ends)
+    entries = lane.ground.audit.writes(lane.namespace)[before:]
+    assert invariants.identities_used_once(entries, len(ends)) == []
+    lane.check()
+    assert not lane.violations, lane.violations
+    alive = sum(state == "Active" for state in ends.values())
+    lane.wait(lambda: len(world.children("RoleBinding")) == alive, what="only the living to hold rights")
+    lane.clear()
+    note_one(record_property, row="10", fault=f"{component}: {kind}")
+
+
+@pytest.mark.timeout(600)
+def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, record_property: Record) -> None:
+    """Half of the live sessions expire while nobody answers: on its return they end before anything else, oldest
+    deadline first, with a bounded number of requests at once."""
+    lane, world = own_lane, own_lane.world
+    half = ACTIVE // 2
+    for number in range(half):
+        world.request(f"long-{number}", ttl="29m")
+    _wait_states(lane, {f"long-{number}": "Active" for number in range(half)}, timeout=180)
+    began = time.monotonic()
+    for number in range(half):
+        # Deadlines spread over the outage, requested in another order than they end in.
+        world.request(f"short-{number}", ttl=f"{50 + (number * 7) % half * 50 // half}s")
+    _wait_states(lane, {f"short-{number}": "Active" for number in range(half)}, timeout=60)
+    deadlines = {item["status"]["serviceAccountName"]: _moment(item["status"]["deadline"])
+                 for item in lane.admin.list(world.sessions)}  # fmt: skip
+    assert time.monotonic() - began < 48, "the machine is too slow for these deadlines"
+    cluster = lane.ground.cluster
+    cluster.stop("kube-apiserver")
+    gone = time.monotonic()
+    wait_for(lambda: time.monotonic() - gone > AWAY, timeout=AWAY + 10, what="the outage to have lasted", interval=1)
+    lane.proxy.arm()
+    cluster.start("kube-apiserver")
+    returned = time.monotonic()
+    _wait_states(lane, {f"short-{number}": "Expired" for number in range(half)}, timeout=120)
+    drained = time.monotonic() - returned
+    answered = [each for each in lane.proxy.writes if each.status in (200, 201, 404)]
+    removed = [each for each in answered if each.verb == "delete" and each.resource == "rolebindings"]
+    others = [each for each in answered if each not in removed]
+    ended_by_operator = [deadlines[each.name.rsplit("-", 1)[0]] for each in removed]
+    # Side by side on some workers, so that neighbours may change places: never further than there are workers.
+    order = sorted(ended_by_operator)
+    strays = [abs(order.index(moment) - place) for place, moment in enumerate(ended_by_operator)]
+    assert max(strays, default=0) <= 2 * WORKERS, f"the oldest did not go first: {strays}"
+    assert not [each for each in others if each.verb == "create"], [str(each) for each in others]
+    assert _states(lane).get("long-0") == "Active"
+    assert not [name for name, state in _states(lane).items() if name.startswith("long") and state != "Active"]
+    lane.wait(lambda: len(world.children("RoleBinding")) == half, what="only the living to hold rights")
+    assert drained < 60, f"the backlog took {drained:.0f} s"
+    assert _busiest_second(lane) < 400
+    note_one(record_property, row="10", fault=f"API server away {AWAY:.0f} s, {ACTIVE} sessions, half expire")
+    lane.check()
+    assert not lane.violations
+    assert invariants.no_tokens(Snapshot.take(lane.admin, lane.namespace).objects) == []
+
+
+def _moment(text: Any) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _busiest_second(lane: Lane) -> int:
+    """Count the requests of the second that had the most."""
+    counts: dict[int, int] = {}
+    for each in list(lane.proxy.requests):
+        counts[int(each.arrived)] = counts.get(int(each.arrived), 0) + 1
+    return max(counts.values(), default=0)
