@@ -192,7 +192,8 @@ def _come_back(lane: Lane, stage: Stage, before: set[str]) -> None:
     # A joined Job's RoleBindings hang on the TaskSession, which outlives the deadline.
     wait_for(lambda: not before & _names(lane.world), timeout=20, what="the operator to clear up", interval=0.3)
     if stage.resource != "tasksessions":
-        lane.world.wait_state(BY_DEADLINE, *FINAL)
+        # One that had come to nothing yet may be granted now, and then ends at its deadline.
+        lane.world.wait_state(BY_DEADLINE, *FINAL, timeout=_TTL + 20)
 
 
 def _names(world: World) -> set[str]:
