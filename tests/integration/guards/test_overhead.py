@@ -2,7 +2,6 @@
 
 import gc
 import statistics
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytest
 from tests.cluster import Api, Cluster, wait_for
 from tests.cluster.api import Object
 from tests.integration.guards.scene import POD_SPEC
+from tests.measured import PROPERTY
 
 CREATIONS = 200
 #: What an ordinary create may be slower by, whichever is more.
@@ -82,7 +82,7 @@ ORDINARY: list[tuple[str, Object]] = [("pods", POD), ("configmaps", {"data": {"a
 @pytest.mark.parametrize(("resource", "body"), ORDINARY, ids=["pod", "configmap"])
 def test_ordinary_creations_are_not_slowed(
     measure: Callable[[str, Object], tuple[float, float]],
-    capsys: pytest.CaptureFixture[str],
+    record_property: Callable[[str, object], None],
     resource: str,
     body: Object,
 ) -> None:
@@ -90,11 +90,11 @@ def test_ordinary_creations_are_not_slowed(
     for _ in range(ROUNDS):
         without, guarded = measure(resource, body)
         added = guarded - without
-        with capsys.disabled():
-            sys.stdout.write(
-                f"\ncreate {resource}: {without:.2f} ms without guards, {guarded:.2f} ms with them, "
-                f"{added:+.2f} ms ({added / without:+.1%}), medians of {CREATIONS} alternating\n"
-            )
+        record_property(
+            PROPERTY,
+            f"create {resource}: {without:.2f} ms without guards, {guarded:.2f} ms with them, "
+            f"{added:+.2f} ms ({added / without:+.1%}), medians of {CREATIONS} alternating",
+        )
         if added <= max(SHARE * without, MILLISECONDS):
             return
     raise AssertionError(f"creating {resource} is slower by {added:.2f} ms with the guards, in each of {ROUNDS} rounds")
