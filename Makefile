@@ -95,7 +95,7 @@ test: check schedules binaries ## All of check, and all tests
 	$(BIN)/python -m pytest tests/benchmark
 
 .PHONY: bench
-bench: setup binaries ## Measure against the limit, compare with the bars, write docs/performance.md: 25 minutes, alone
+bench: setup binaries ## Measure against the limit, compare with the bars, write docs/performance.md; wants the machine to itself
 	$(BIN)/python -m tests.benchmark --size full --write-docs
 
 .PHONY: demo

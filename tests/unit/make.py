@@ -197,8 +197,8 @@ def failed_review() -> Review:
 
 
 def observed(**facts: Any) -> Observed:
-    """What is seen of a world in order; `facts` are fields of Observed."""
-    return Observed(operator_username=OPERATOR, **facts)
+    """What is seen of a world in order, whose guards are older than all else; `facts` are fields of Observed."""
+    return Observed(operator_username=OPERATOR, **{"stamped_since": NOW - timedelta(days=1), **facts})
 
 
 def made(*, inline: bool = False, bindings: bool = True) -> Progress:

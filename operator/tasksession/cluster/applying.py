@@ -143,10 +143,10 @@ class Applier:
         outcome = await self._patch_job(
             action.namespace, action.name, action.uid, {"activeDeadlineSeconds": STOPPING_SECONDS}, progress
         )
-        # A Job that is gone, or another one, needs no stopping.
         if outcome.refusal is not None:
             fields = {"namespace": action.namespace, "job": action.name, "error": outcome.refusal.message}
             _logger.warning("a Job could not be stopped", extra=fields)
+        # A Job that is gone, or another one, needs no stopping; one that cannot be stopped must not hold up the end.
         return replace(outcome, progress=replace(progress, stopped=True), stale=False, refusal=None)
 
     async def _patch_job(self, namespace: str, name: str, uid: str, spec: Object, progress: Progress) -> Outcome:

@@ -7,7 +7,7 @@ limits and the deadline still hold for that. What was compared once is compared 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,7 +66,10 @@ class Guards:
         self._operator_user: str | None = None
         self._compared: dict[_Key, Comparison] = {}
         self._problems: dict[str, str] | None = None
+        self._now: Callable[[], datetime] | None = None
+        self._stamping_whole = True
         self._mended: datetime | None = None
+        self._stamped_since: datetime | None = None
         self.changes = 0
         """How many events were taken in: a listing that one of them came into is not to be believed."""
 
@@ -75,9 +78,13 @@ class Guards:
         """Whether a resource is one that guards are made of."""
         return plural in _PLURALS
 
-    def belong_to(self, operator_user: str) -> None:
-        """Say who the operator is for the API server: the guards must mean the same user."""
+    def belong_to(self, operator_user: str, *, now: Callable[[], datetime] | None = None) -> None:
+        """Say who the operator is for the API server: the guards must mean the same user.
+
+        `now` is the API server's time; without it nothing is noted about when a guard came back.
+        """
         self._operator_user = operator_user
+        self._now = now
         self._problems = None
 
     def see(self, plural: str, item: Mapping[str, Any]) -> None:
@@ -127,7 +134,21 @@ class Guards:
                 for _, name in self._expected
                 if name in different or name in wrong
             }
+            if self._listed:
+                self._note_stamping(whole=not any(name in different for name in _STAMPING))
         return self._problems
+
+    def _note_stamping(self, *, whole: bool) -> None:
+        """Note since when it is known who asks: since the guards for it are there, and were last seen not in force.
+
+        Values that differ among guards, as in the midst of an upgrade, are no gap: each of them is in force.
+        """
+        if whole and not self._stamping_whole and self._now is not None:
+            self._mended = self._now()
+        self._stamping_whole = whole
+        since = self.since(*_STAMPING)
+        created = datetime.fromisoformat(since) if since else None
+        self._stamped_since = max(created, self._mended) if created and self._mended else created
 
     def values(self) -> dict[str, str]:
         """What the guards have in place of the placeholders, by placeholder."""
@@ -145,21 +166,8 @@ class Guards:
 
     def stamped_since(self) -> datetime | None:
         """Since when who asks is stamped by guards in force; None where one is not there, or its age is not known."""
-        since = self.since(*_STAMPING)
-        if since is None:
-            return None
-        created = datetime.fromisoformat(since)
-        return max(created, self._mended) if self._mended else created
-
-    def stamping_is_whole(self) -> bool:
-        """Whether all the guards are in force by which it is known who asks; their values may differ."""
         self.problems()
-        whole = {name for (_, name), compared in self._compared.items() if not compared.differences}
-        return self._listed and whole >= set(_STAMPING)
-
-    def mended(self, now: datetime) -> None:
-        """Note that a guard by which it is known who asks was not in force until now."""
-        self._mended = now
+        return self._stamped_since
 
     def _found(self) -> dict[str, tuple[tuple[str, str], ...]]:
         return {key[1]: each.found for key, each in self._compared.items() if not each.differences}

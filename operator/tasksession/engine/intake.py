@@ -78,13 +78,11 @@ class Intake:
         self.due(self._memory.session_key_of_job(job))
 
     def _seen_guard(self, plural: str, item: dict[str, Any], *, deleted: bool) -> None:
-        before, was_whole = self._guards.missing(), self._guards.stamping_is_whole()
+        before = self._guards.missing()
         if deleted:
             self._guards.lose(plural, item)
         else:
             self._guards.see(plural, item)
-        if not was_whole and self._guards.stamping_is_whole() and self._clock.is_known:
-            self._guards.mended(self._clock.now())
         if before and not self._guards.missing():
             for session in self._memory.sessions():
                 if not session.status.state.final and session.status.state is not State.ACTIVE:

@@ -1,6 +1,6 @@
 """Gives annotated Jobs the TaskSession they ask for, and stops Jobs whose session is no more.
 
-The reconciler calls `attend` before it drives the session of a name. What is to be done is decided by
+The reconciler calls `attend` once the session of a name has had what it needs. What is to be done is decided by
 `lifecycle.asking`; nothing is created for a Job that ran, and nothing is stopped on the word of a cache alone.
 """
 

@@ -65,6 +65,9 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
             reason=Reason.GUARDS_MISSING,
             message=f"Guards are missing or weakened ({missing}): nothing is granted until they are installed again.",
         )
+    if observed.stamped_since is None:
+        message = "Since when the guards that stamp who asks are in force is not known: nothing is granted until it is."
+        return wait(session, observed, now, reason=Reason.GUARDS_MISSING, message=message)
     if _is_unstamped(session.metadata.creation_timestamp, observed):
         return _unstamped(session, observed, "This TaskSession", now)
     if review.failed is not None:

@@ -230,7 +230,7 @@ class Observed:
     Kubernetes begins with the pods, so that everything else there lives on until they are gone. `identity_missing`:
     the sweep found that a granted session's ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a
     live session's policy is to be looked at again. `stamped_since`: who asks is known of what was created after this
-    moment, None where that is unknown; before it, the guards that stamp were not in force.
+    moment; before it, the guards that stamp were not in force. None where that is not known, and so nobody.
     """
 
     operator_username: str

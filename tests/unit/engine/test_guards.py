@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -307,3 +308,57 @@ def test_asking_again_costs_nothing() -> None:
     for _ in range(1000):
         guards.missing()
     assert time.monotonic() - started < 0.2
+
+
+STAMP = "tasksession-job-stamp"
+LATER = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def stamping(items: dict[tuple[str, str], Object]) -> Guards:
+    """Guards after a full listing, created at CREATED, that know the time."""
+    for item in items.values():
+        item["metadata"]["creationTimestamp"] = CREATED
+    guards = Guards(GUARDS)
+    guards.belong_to(OPERATOR, now=lambda: LATER)
+    guards.replace((plural, item) for (plural, _), item in items.items())
+    return guards
+
+
+CREATED = "2026-03-01T10:00:00Z"
+
+
+def test_who_asks_is_known_since_the_youngest_of_the_guards_that_stamp() -> None:
+    """A policy or binding that was created anew counts; other guards do not."""
+    items = installed()
+    assert stamping(items).stamped_since() == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    guards = stamping(items)
+    for name, moment in ((STAMP, "2026-03-01T11:00:00Z"), (TOKEN, "2026-03-01T11:30:00Z")):
+        item = copy.deepcopy(items[BINDINGS, name])
+        item["metadata"].update(creationTimestamp=moment)
+        guards.see(BINDINGS, item)
+    assert guards.stamped_since() == datetime(2026, 3, 1, 11, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("seen_by", ["the watch", "the sweep"])
+def test_who_asks_is_not_known_of_a_time_in_which_a_guard_was_weakened(seen_by: str) -> None:
+    """A guard that was changed in place and mended keeps its age: when it was mended is what counts."""
+    items = installed()
+    guards = stamping(items)
+    weakened = copy.deepcopy(items[POLICIES, STAMP])
+    weakened["spec"]["failurePolicy"] = "Ignore"
+    for item in (weakened, items[POLICIES, STAMP]):
+        if seen_by == "the watch":
+            guards.see(POLICIES, item)
+        else:
+            guards.replace((plural, each) for (plural, _), each in {**items, (POLICIES, STAMP): item}.items())
+        guards.missing()
+    assert guards.missing() == ()
+    assert guards.stamped_since() == LATER
+
+
+def test_who_asks_is_not_known_without_the_guards_that_stamp() -> None:
+    """Before the first listing, and while one of them is not there."""
+    assert Guards(GUARDS).stamped_since() is None
+    items = installed()
+    del items[BINDINGS, STAMP]
+    assert stamping(items).stamped_since() is None

@@ -166,6 +166,13 @@ def test_who_asked_before_the_guards_were_there_is_not_believed(
     assert "create it again" in write.status.conditions[0].message
 
 
+def test_nothing_is_granted_where_the_age_of_the_guards_is_not_known() -> None:
+    """What cannot be told is no yes: the session waits, and says for what."""
+    [write] = decide(make.session(), make.observed(review=make.allowed(), stamped_since=None), make.NOW).actions
+    assert isinstance(write, actions.WriteStatus)
+    assert {condition.reason for condition in write.status.conditions} == {Reason.GUARDS_MISSING}
+
+
 def test_a_release_waits_for_the_guards() -> None:
     """Without them its pods would not run as the session: the Job stays suspended until they are back."""
     observed = make.observed(job=make.job(), guards_missing=("tasksession-pod-identity: it is not installed",))
