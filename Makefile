@@ -12,7 +12,7 @@ COVERAGE ?= 90
 # Two processes, a file of tests to one of them: each has clusters of its own. What is timed runs alone, in e2e.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 # How many random lives `make schedules` tries.
-SCHEDULES ?= 1000
+SCHEDULES ?= 5000
 # How long `make soak` takes, and which random choices it makes.
 MINUTES ?= 30
 SEED ?=
