@@ -186,7 +186,7 @@ class FaultProxy:
             _abort(request)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        about = identify(request.method, request.path, request.query)
+        about = identify(request.method, request.path, request.query, agent=request.headers.get("User-Agent", ""))
         self._streams[id(request)] = request
         try:
             return await self._answer(request, about)

@@ -20,9 +20,9 @@ from tests.faults.tables import Record, note_one
 from tests.integration.operator.world import CEILING
 
 #: How many sessions are active when the API server goes away, and for how long it does, in seconds.
-ACTIVE = int(os.environ.get("TASKSESSION_FAULT_ACTIVE", "100"))
-#: The operator's workers, those for urgent sessions too.
-WORKERS = 28
+ACTIVE = int(os.environ.get("TASKSESSION_FAULT_ACTIVE", "500"))
+#: How many places sessions come early or late among all others, since they end side by side.
+NEIGHBOURS = 30
 AWAY = float(os.environ.get("TASKSESSION_FAULT_AWAY", "90"))
 
 
@@ -132,10 +132,13 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     removed = [each for each in answered if each.verb == "delete" and each.resource == "rolebindings"]
     others = [each for each in answered if each not in removed]
     ended_by_operator = [deadlines[each.name.rsplit("-", 1)[0]] for each in removed]
-    # Side by side on some workers, so that neighbours may change places: never further than there are workers.
-    order = sorted(ended_by_operator)
-    strays = [abs(order.index(moment) - place) for place, moment in enumerate(ended_by_operator)]
-    assert max(strays, default=0) <= 2 * WORKERS, f"the oldest did not go first: {strays}"
+    strays = _strays(ended_by_operator)
+    # An API server that comes back refuses some for a moment, and those come later. At random it would be most.
+    far = [stray for stray in strays if stray > NEIGHBOURS]
+    assert len(far) <= half // 10, f"the oldest did not go first: {strays}"
+    nearly_all = removed[9 * half // 10].arrived
+    early = [each for each in others if each.arrived < nearly_all]
+    assert len(early) <= half // 10, f"these came before rights were gone: {[str(each) for each in early]}"
     assert not [each for each in others if each.verb == "create"], [str(each) for each in others]
     assert _states(lane).get("long-0") == "Active"
     assert not [name for name, state in _states(lane).items() if name.startswith("long") and state != "Active"]
@@ -146,6 +149,14 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     lane.check()
     assert not lane.violations
     assert invariants.no_tokens(Snapshot.take(lane.admin, lane.namespace).objects) == []
+
+
+def _strays(moments: list[float]) -> list[int]:
+    """For each moment, how many places it is away from where it would be if they were in order."""
+    order = sorted(moments)
+    first = {moment: order.index(moment) for moment in set(order)}
+    last = {moment: first[moment] + order.count(moment) - 1 for moment in first}
+    return [max(first[m] - place, place - last[m], 0) for place, m in enumerate(moments)]
 
 
 def _moment(text: Any) -> float:

@@ -6,18 +6,21 @@ import signal
 import time
 from collections.abc import Iterator
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from tests.faults.campaign import Reference, Result, run_all, verdict
-from tests.faults.lane import Lane
+from tests.faults.lane import Ground, Lane
 from tests.faults.lives import LIVES, NAME, Life
 from tests.faults.plans import Fault, Plan, Traffic, Trigger
 from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note
+from tests.faults.traffic import Request
 
 _STREAM_FAULTS = (Fault.GONE, Fault.END, Fault.RESET, Fault.STALL, Fault.SWALLOW)
 _RESOURCES = ("tasksessions", "jobs")
+_BINDINGS = "validatingadmissionpolicybindings"
 
 
 def stream_plans() -> Iterator[tuple[Life, Plan]]:
@@ -177,3 +180,41 @@ def test_streams_that_fall_silent_are_opened_again_soon(lanes: list[Lane], recor
         fault="all streams stall",
     )
     lane.proxy.arm()
+
+
+def _looked(lane: Lane) -> bool:
+    """Whether the operator has looked at the guards by itself, and does not do so any more."""
+    looks = [
+        each for each in list(lane.proxy.requests) if each.resource == _BINDINGS and not each.agent.startswith("kopf")
+    ]
+    return len(looks) >= 2 and time.monotonic() - looks[-1].arrived > 3
+
+
+@pytest.mark.timeout(300)
+def test_a_guard_deleted_before_the_watch_has_listed_is_missed(
+    ground: Ground, tmp_path: Path, record_property: Record
+) -> None:
+    """Deleted after the operator's own look, before the watch's listing: no event tells of it, nor a sweep soon."""
+    delay = Plan(Trigger(Traffic.READ, verb="list", resource=_BINDINGS), Fault.DELAY, seconds=12.0)
+
+    def late_listing(about: Request) -> Plan | None:
+        watch_lists = about.verb == "list" and about.agent.startswith("kopf")
+        return delay if watch_lists and about.resource == _BINDINGS else None
+
+    lane = Lane(ground, tmp_path, arguments=("--sweep-interval", "300"))
+    try:
+        lane.proxy.chaos = late_listing
+        lane.operator.start(wait=False)
+        lane.wait(lambda: lane.proxy.fired, what="the watch to ask for the guards")
+        began = time.monotonic()
+        lane.wait(lambda: lane.operator.probe("/readyz")[0] == 200, what="the operator to have seen all guards")
+        lane.wait(lambda: _looked(lane), what="the looks at the start to be over")
+        with lane.world.without_guards("subjects", "reserved-names"):
+            assert time.monotonic() - began < delay.seconds - 1, "the listing was not late enough"
+            assert lane.operator.probe("/readyz")[0] == 200, "an event told of it"
+            lane.wait(
+                lambda: "subjects" in lane.operator.probe("/readyz")[1], what="the guard to be missed", timeout=40
+            )
+    finally:
+        lane.close()
+    note(record_property, [Result(LIVES[0], delay)], row="8", fault="guard deleted before the first listing")

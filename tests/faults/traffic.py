@@ -32,6 +32,8 @@ class Request:
     traffic: Traffic
     number: int = 0
     status: int | None = None
+    agent: str = ""
+    """Who asks, as the User-Agent says: the operator's own client, or kopf's, which watches."""
     arrived: float = field(default_factory=time.monotonic)
 
     def __str__(self) -> str:
@@ -39,7 +41,7 @@ class Request:
         return f"{self.number:>2} {self.verb} {self.resource} {self.name} -> {self.status}"
 
 
-def identify(method: str, path: str, query: Mapping[str, str]) -> Request:
+def identify(method: str, path: str, query: Mapping[str, str], *, agent: str = "") -> Request:
     """Read a request line."""
     found = _PATH.match(path)
     parts = found.groupdict(default="") if found else {"resource": path, "namespace": "", "name": "", "subresource": ""}
@@ -52,4 +54,4 @@ def identify(method: str, path: str, query: Mapping[str, str]) -> Request:
         verb = _VERBS.get(method, method.lower())
         aside = parts["resource"] in _ASIDE or parts["resource"].endswith("reviews")
         traffic = Traffic.ASIDE if aside else Traffic.WRITE
-    return Request(verb, resource, parts["namespace"], parts["name"], traffic)
+    return Request(verb, resource, parts["namespace"], parts["name"], traffic, agent=agent)

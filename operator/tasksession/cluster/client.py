@@ -69,12 +69,21 @@ class Client:
             raise ConfigurationError(f"cannot connect with {where}: {error}") from error
         # Without trust_env each request takes a thread hop to read .netrc: a sixth of the speed.
         configuration.client_session_kwargs = {"trust_env": False}
-        configuration.connection_pool_maxsize = 64
+        # No limit of its own: there are as many requests at once as there are workers, and what ends must not wait.
+        configuration.connection_pool_maxsize = 0
         return cls(client.ApiClient(configuration=configuration), request_timeout=request_timeout)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
+
+    @property
+    def away(self) -> bool:
+        """Whether the API server has not served this process for some seconds, and failed it when it was last asked.
+
+        What ends it is what calls `on_return`.
+        """
+        return self._troubled and time.monotonic() - self._served > _OUTAGE_SECONDS
 
     async def request(
         self,

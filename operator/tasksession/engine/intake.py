@@ -94,6 +94,9 @@ class Intake:
                 self.due(key_of(session))
 
     def _policy_changed(self, name: str) -> None:
+        policy = self._memory.policy(name)
+        withdrawn = policy is None or policy.spec.suspended
         for session in self._memory.unfinished.of_policy(name):
             # Also one whose grant is under way: its review may have seen the policy as it was.
-            self._reconciler.recheck(session)
+            deadline = session.status.deadline if withdrawn and session.status.state is State.ACTIVE else None
+            self._reconciler.recheck(session, order=deadline.timestamp() if deadline else NORMAL)

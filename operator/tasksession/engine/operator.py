@@ -107,6 +107,7 @@ class Operator:
 
     async def _work(self, background: list[asyncio.Task[None]]) -> None:
         self._client.on_return = self._queue.hurry
+        self._queue.away = lambda: self._client.away
         username = await self._check()
         self._guards.belong_to(username, now=self._client.clock.now)
         if not await self._become_leader():

@@ -12,10 +12,16 @@ import itertools
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 #: Order among urgent keys: smaller first. Normal keys come after all of them, in order of arrival.
 NORMAL = float("inf")
+#: How many workers go on trying while the API server is away: enough to notice soon that it is back, and too few to
+#: decide the order in which sessions end then.
+_TRYING_WHILE_AWAY = 4
+#: How many workers go on with all else while rights are being taken: the API server's attention is for those.
+_BESIDE_ENDINGS = 4
 
 
 class Key(NamedTuple):
@@ -32,6 +38,7 @@ class WorkQueue:
         self._heap: list[tuple[float, int, Key]] = []
         self._queued: dict[Key, float] = {}
         self._working: dict[Key, float] = {}
+        self._ending: set[Key] = set()
         self._since: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
@@ -41,6 +48,8 @@ class WorkQueue:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._urgent_waiters: deque[asyncio.Future[None]] = deque()
         self._base, self._ceiling, self._urgent_ceiling = base, ceiling, urgent_ceiling
+        self.away: Callable[[], bool] = lambda: False
+        """Whether the API server is away. `hurry` has to be called when it is back: most workers wait until then."""
 
     def __len__(self) -> int:
         """How many keys wait to be taken, delayed ones not counted."""
@@ -54,10 +63,9 @@ class WorkQueue:
         """For how many seconds a worker has been at the key that it is at longest, 0 where none works."""
         return time.monotonic() - min(self._working.values()) if self._working else 0.0
 
-    @property
-    def has_urgent(self) -> bool:
-        """Whether a key that takes rights away waits."""
-        return bool(self._heap) and self._heap[0][0] < NORMAL
+    def others_end(self, key: Key) -> bool:
+        """Whether another key that takes rights away waits, or is worked at."""
+        return bool(self._ending - {key}) or (bool(self._heap) and self._heap[0][0] < NORMAL)
 
     def add(self, key: Key, order: float = NORMAL) -> None:
         """Put a key in, or move it forward; while a worker has it, it comes back when the worker is done."""
@@ -69,8 +77,7 @@ class WorkQueue:
         self._queued[key] = order
         self._since.setdefault(key, time.monotonic())
         heapq.heappush(self._heap, (order, next(self._sequence), key))
-        if not _wake(self._waiters) and order < NORMAL:
-            _wake(self._urgent_waiters)
+        self._wake_next()
 
     def add_later(self, key: Key, seconds: float, order: float = NORMAL) -> None:
         """Put a key in after a delay; a sooner delay replaces a later one."""
@@ -85,11 +92,16 @@ class WorkQueue:
         self._delayed[key] = loop.call_later(max(0.0, seconds), self._arrive, key, order), order
 
     def hurry(self) -> None:
-        """Put in all urgent keys that are delayed: what they failed for is over, and the oldest deadline goes first."""
+        """Put in all urgent keys that are delayed: what they failed for is over, and the oldest deadline goes first.
+
+        What fails once more, since a server that comes back refuses some requests for a moment, is soon tried again.
+        """
+        self._failures.clear()
         for key, (handle, order) in list(self._delayed.items()):
             if order < NORMAL:
                 handle.cancel()
                 self._arrive(key, order)
+        self._wake_next()
 
     def retry(self, key: Key, *, order: float = NORMAL, at_least: float = 0.0) -> float:
         """Put a key in after its back-off, doubled at each failure, and never before the server's Retry-After.
@@ -119,13 +131,11 @@ class WorkQueue:
                 order, _, key = self._heap[0]
                 # An entry that was moved forward, or taken already, is left behind in the heap.
                 current = self._queued.get(key) == order and key not in self._working
-                if current and urgent_only and order >= NORMAL:
+                if current and ((urgent_only and order >= NORMAL) or self._holds_back(order)):
                     break
                 heapq.heappop(self._heap)
                 if current:
-                    del self._queued[key]
-                    self._since.pop(key, None)
-                    self._working[key] = time.monotonic()
+                    self._begin(key, order)
                     return key, order
             waiter = asyncio.get_running_loop().create_future()
             waiters = self._urgent_waiters if urgent_only else self._waiters
@@ -135,14 +145,35 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """Give a key back; if it was added meanwhile, it is queued again."""
         self._working.pop(key, None)
+        self._ending.discard(key)
         if key in self._again:
             self.add(key, self._again.pop(key))
+        self._wake_next()
 
     def close(self) -> None:
         """Give out nothing more: workers that come for the next key, or wait for one, are cancelled."""
         self._closed = True
         for waiter in (*self._waiters, *self._urgent_waiters):
             waiter.cancel()
+
+    def _begin(self, key: Key, order: float) -> None:
+        del self._queued[key]
+        self._since.pop(key, None)
+        self._working[key] = time.monotonic()
+        if order < NORMAL:
+            self._ending.add(key)
+        # What was added while workers were held back wakes nobody any more: each that goes on wakes the next.
+        self._wake_next()
+
+    def _holds_back(self, order: float) -> bool:
+        """Whether enough workers are at work for now."""
+        if order >= NORMAL and self._ending and len(self._working) - len(self._ending) >= _BESIDE_ENDINGS:
+            return True
+        return len(self._working) >= _TRYING_WHILE_AWAY and self.away()
+
+    def _wake_next(self) -> None:
+        if self._heap and not _wake(self._waiters) and self._heap[0][0] < NORMAL:
+            _wake(self._urgent_waiters)
 
     def _arrive(self, key: Key, order: float) -> None:
         self._delayed.pop(key, None)

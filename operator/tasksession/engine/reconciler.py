@@ -87,11 +87,11 @@ class Reconciler:
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
 
-    def recheck(self, session: TaskSession) -> None:
+    def recheck(self, session: TaskSession, *, order: float = NORMAL) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
         uid = session.metadata.uid
         self._asked[uid] = self._asked.get(uid, 0) + 1
-        self._queue.add(key_of(session))
+        self._queue.add(key_of(session), order)
 
     def report_missing(self, session: TaskSession, message: str) -> None:
         """Have a session ended whose identity or rights are gone, as the sweep saw."""
@@ -353,7 +353,7 @@ class Reconciler:
 
     def _gives_way(self, decision: Decision, state: _Attempt) -> bool:
         """After rights are gone, let every other session's rights go before this one's remaining writes."""
-        if not decision.urgent or not self._queue.has_urgent:
+        if not decision.urgent or not self._queue.others_end(key_of(state.session)):
             return False
         if not any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
             return False

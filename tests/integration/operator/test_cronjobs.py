@@ -27,6 +27,7 @@ class Minutes:
         self.world = world
         self.first: Object = {}
         self.second: Object = {}
+        self.first_jobs: dict[str, Object] = {}
         self.first_refused_before_second = False
         self.first_still_refused = False
 
@@ -122,6 +123,9 @@ def _first_minute(seen: Minutes, robin: Api) -> None:
     world.finish_pod(name)
     world.wait_state(name, "Completed")
     wait_for(lambda: is_refused(client, path), timeout=5, what="the first run's token to be refused")
+    seen.first_jobs = {policy: seen.wait_run(policy, 1) for policy in ("allow", "forbid", "replace")}
+    for job in seen.first_jobs.values():
+        seen.wait_session(job, "Active")
     seen.first_refused_before_second = len(seen.jobs("batch")) == 1
     seen.first = {**session, "client": client, "path": path}
 
@@ -175,31 +179,33 @@ def test_runs_that_may_overlap_have_identities_apart(minutes: Minutes) -> None:
 @pytest.mark.timeout(400)
 def test_a_run_that_must_not_overlap_is_not_started(minutes: Minutes) -> None:
     """concurrencyPolicy Forbid: while a run's session lives there is no second one."""
+    world, first = minutes.world, minutes.first_jobs["forbid"]["metadata"]
+
+    def kept_from_running() -> bool:
+        events = world.admin.list(world.path("Event"), fieldSelector="reason=JobAlreadyActive")
+        return any(event["involvedObject"]["name"] == "forbid" for event in events)
+
+    wait_for(kept_from_running, timeout=70, what="a run to be left out")
     [job] = minutes.jobs("forbid")
+    assert job["metadata"]["uid"] == first["uid"]
     assert minutes.wait_session(job, "Active")["status"]["state"] == "Active"
 
 
 @pytest.mark.timeout(400)
 def test_a_run_that_is_replaced_loses_its_rights(minutes: Minutes) -> None:
     """concurrencyPolicy Replace: the CronJob controller deletes the first run; identity and rights go with it."""
-    world = minutes.world
+    world, first = minutes.world, minutes.first_jobs["replace"]["metadata"]
 
     def only_the_second() -> Object | None:
         jobs = minutes.jobs("replace")
-        return jobs[0] if len(jobs) == 1 and jobs[0]["metadata"]["uid"] != first_uid else None
+        return jobs[0] if len(jobs) == 1 and jobs[0]["metadata"]["uid"] != first["uid"] else None
 
-    batch_minute = minutes.first["metadata"]["name"].rpartition("-")[2]
-    first_name = f"replace-{batch_minute}"
-    found = world.admin.find(world.path("Job", first_name))
-    first_uid = found["metadata"]["uid"] if found else ""
     second = wait_for(only_the_second, timeout=30, what="the second run alone")
-    assert second["metadata"]["name"] != first_name
     session = minutes.wait_session(second, "Active")
     assert world.has_rights(session["status"]["serviceAccountName"])
     wait_for(
-        lambda: world.admin.find(f"{world.sessions}/{first_name}") is None, timeout=10, what="the first session to go"
+        lambda: world.admin.find(f"{world.sessions}/{first['name']}") is None,
+        timeout=10,
+        what="the first session to go",
     )
-    living = {item["metadata"]["name"] for item in world.admin.list(world.sessions)}
-    owners = set(world.children("ServiceAccount"))
-    assert first_name not in living
-    assert session["status"]["serviceAccountName"] in owners
+    assert session["status"]["serviceAccountName"] in set(world.children("ServiceAccount"))

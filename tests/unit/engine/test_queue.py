@@ -1,6 +1,7 @@
 """The work queue: each session at most once, one worker at a time, what takes rights away first."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +19,13 @@ async def taken(queue: WorkQueue) -> str:
     return found.name
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Let the workers work until something holds, five seconds at most."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.001)
+
+
 async def test_a_key_added_twice_is_taken_once() -> None:
     """Ten events about one session make one look at it."""
     queue = WorkQueue()
@@ -33,9 +41,13 @@ async def test_urgent_keys_come_first_and_the_oldest_deadline_among_them() -> No
     queue.add(key("grant"))
     queue.add(key("late"), 200.0)
     queue.add(key("overdue"), 100.0)
-    assert queue.has_urgent
+    assert queue.others_end(key("grant"))
     assert [await taken(queue) for _ in range(3)] == ["overdue", "late", "grant"]
-    assert not queue.has_urgent
+    assert queue.others_end(key("overdue"))
+    queue.done(key("late"))
+    assert not queue.others_end(key("overdue"))
+    queue.done(key("overdue"))
+    assert not queue.others_end(key("grant"))
 
 
 async def test_a_waiting_key_can_be_moved_forward_and_not_back() -> None:
@@ -154,3 +166,116 @@ async def test_what_is_urgent_can_be_hurried_and_the_rest_waits() -> None:
     assert len(queue) == 0
     queue.hurry()
     assert len(queue) == 0
+
+
+async def test_what_fails_right_after_an_outage_is_soon_tried_again() -> None:
+    """An API server that comes back refuses some requests for a moment: the back-off of the outage is over."""
+    queue = WorkQueue(base=0.05, urgent_ceiling=5.0)
+    for _ in range(10):
+        queue.retry(key("a"), order=1.0)
+    assert queue.retry(key("a"), order=1.0) > 2
+    queue.hurry()
+    assert queue.retry(key("a"), order=1.0) <= 0.05
+
+
+async def test_while_the_api_server_is_away_few_try_and_the_oldest_goes_first_when_it_is_back() -> None:
+    """What workers try in vain does not decide what ends first afterwards: the deadlines do, even of what came last."""
+    back = asyncio.Event()
+    queue = WorkQueue()
+    queue.away = lambda: not back.is_set()
+    taken_by_workers: list[str] = []
+
+    async def worker() -> None:
+        while True:
+            found, _ = await queue.take()
+            taken_by_workers.append(found.name)
+            await back.wait()
+            queue.done(found)
+
+    workers = [asyncio.create_task(worker()) for _ in range(12)]
+    for number in range(40, 0, -1):
+        queue.add(key(f"s-{number:02d}"), float(number))
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert len(taken_by_workers) == 4
+    back.set()
+    queue.hurry()
+    await until(lambda: len(taken_by_workers) == 40)
+    queue.close()
+    await asyncio.gather(*workers, return_exceptions=True)
+    assert taken_by_workers[4:] == sorted(taken_by_workers[4:])
+
+
+async def test_while_the_api_server_is_away_what_failed_is_tried_again() -> None:
+    """Few try, but somebody always does: or nobody would learn that it is back."""
+    queue = WorkQueue(base=0.001, urgent_ceiling=0.001)
+    queue.away = lambda: True
+    tries: list[str] = []
+
+    async def worker(*, urgent_only: bool) -> None:
+        while True:
+            found, order = await queue.take(urgent_only=urgent_only)
+            tries.append(found.name)
+            await asyncio.sleep(0)
+            queue.retry(found, order=order)
+            queue.done(found)
+
+    workers = [asyncio.create_task(worker(urgent_only=number < 4)) for number in range(12)]
+    for number in range(20):
+        queue.add(key(f"urgent-{number}"), float(number))
+        queue.add(key(f"normal-{number}"))
+    await until(lambda: len(set(tries)) == 40 and len(tries) > 400)
+    queue.close()
+    await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_a_grant_is_tried_where_those_that_tried_take_endings_only() -> None:
+    """While the API server is away, a key that waits is tried as soon as too many do not: by one who may take it."""
+    queue = WorkQueue()
+    queue.away = lambda: True
+    for number in range(4):
+        queue.add(key(f"urgent-{number}"), float(number))
+    endings = [(await queue.take(urgent_only=True))[0] for _ in range(4)]
+    waiting = asyncio.create_task(queue.take())
+    queue.add(key("grant"))
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done
+    queue.done(endings[0])
+    found, _ = await asyncio.wait_for(waiting, 1)
+    assert found == key("grant")
+
+
+async def test_all_work_again_when_the_api_server_is_back() -> None:
+    """The return wakes all workers, even while those that tried still wait for their answers."""
+    away = True
+    queue = WorkQueue()
+    queue.away = lambda: away
+    for number in range(12):
+        queue.add(key(f"s-{number}"), float(number))
+    tries = [await queue.take() for _ in range(4)]
+    waiting = [asyncio.create_task(queue.take(urgent_only=number < 4)) for number in range(8)]
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert not done
+    away = False
+    queue.hurry()
+    found = [await asyncio.wait_for(task, 1) for task in waiting]
+    assert len({key for key, _ in (*tries, *found)}) == 12
+
+
+async def test_while_rights_are_taken_little_else_is_done() -> None:
+    """Beside a session whose rights go, a few others are worked at; when they are gone, all workers go on."""
+    queue = WorkQueue()
+    queue.add(key("ending"), 1.0)
+    ending, _ = await queue.take()
+    for number in range(12):
+        queue.add(key(f"grant-{number}"))
+    waiting = [asyncio.create_task(queue.take()) for _ in range(12)]
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert len(done) == 4
+    queue.add(key("another"), 2.0)
+    await asyncio.sleep(0)
+    assert sum(task.done() for task in waiting) == 5
+    queue.done(ending)
+    queue.done(key("another"))
+    found = {(await asyncio.wait_for(task, 1))[0].name for task in waiting}
+    assert found == {"another", *(f"grant-{number}" for number in range(11))}
