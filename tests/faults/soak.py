@@ -58,7 +58,12 @@ class Soak:
             threading.Thread(target=self._guarded, args=(work, pause), name=work.__name__)
             for work, pause in ((self._people, 1.0), (self._strike, 4.0), (self._check, 2.0))
         ]
-        lane.proxy.chaos = self._chaos
+
+    def begin(self) -> None:
+        """Begin to break things, once the operator works: at a start, an API server that refuses ends it."""
+        self.lane.proxy.chaos = self._chaos
+        for thread in self.threads:
+            thread.start()
 
     def _guarded(self, work: object, pause: float) -> None:
         assert callable(work)
@@ -216,8 +221,8 @@ def _soak(cluster: Cluster, parts: list[Soak], minutes: float, seed: int) -> int
         part.lane.operator.start(wait=False)
     for part in parts:
         part.lane.operator.wait_ready(90)
-        for thread in part.threads:
-            thread.start()
+    for part in parts:
+        part.begin()
     outages: Counter[str] = Counter()
     chance = random.Random(seed)  # noqa: S311
     ends = time.monotonic() + minutes * 60

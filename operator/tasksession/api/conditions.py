@@ -4,9 +4,12 @@ Written by the lifecycle, read by columns, kstatus, Flux, Argo CD and people. A 
 added to, and must never change its meaning.
 """
 
+import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from tasksession.api.model import KubernetesModel, Timestamp, schema
 
@@ -15,6 +18,8 @@ REASON_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
 ConditionStatus = Literal["True", "False", "Unknown"]
+#: All sessions say the same few things: each text is held once.
+_Text = Annotated[str, AfterValidator(sys.intern)]
 
 
 class State(StrEnum):
@@ -79,13 +84,13 @@ class ConditionType(StrEnum):
 class Condition(KubernetesModel):
     """One aspect of the current state, in the form that Kubernetes' tools understand."""
 
-    type: Annotated[str, schema(minLength=1, maxLength=316, pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")]
+    type: Annotated[_Text, schema(minLength=1, maxLength=316, pattern=r"^[A-Za-z]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")]
     """Ready, Stalled, Reconciling or Granted. Granted alone says whether access is live now."""
     status: ConditionStatus
     """True, False or Unknown."""
-    reason: Annotated[str, schema(maxLength=1024, pattern=REASON_PATTERN)]
+    reason: Annotated[_Text, schema(maxLength=1024, pattern=REASON_PATTERN)]
     """Why, in one word."""
-    message: Annotated[str, schema(maxLength=32768)] = ""
+    message: Annotated[_Text, schema(maxLength=32768)] = ""
     """Why, in one sentence: the cause first, the next step second."""
     observed_generation: Annotated[int | None, schema(minimum=0)] = None
     """The metadata.generation that this was computed from."""
