@@ -101,7 +101,7 @@ class Applier:
         try:
             made = await self._client.request("POST", path, manifest, query=[("fieldValidation", "Strict")])
         except Taken:
-            existing = await self._read_or_none(paths.one("TaskSession", namespace, name))
+            existing = await self._client.find(paths.one("TaskSession", namespace, name))
             if existing is None:
                 return Outcome(progress, stale=True)
             made = existing
@@ -119,9 +119,8 @@ class Applier:
     async def _adopt(self, manifest: Mapping[str, Any], progress: Progress) -> Outcome:
         kind = manifest["kind"]
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        try:
-            existing = await self._client.get(paths.one(kind, namespace, name))
-        except Missing:
+        existing = await self._client.find(paths.one(kind, namespace, name))
+        if existing is None:
             return Outcome(progress, stale=True)
         is_task = kind == "Job" and names.parse_identity(name) is None
         # Whether a task's Job is ours is for the plan to say: it knows who has to have created it.
@@ -185,7 +184,7 @@ class Applier:
         except Conflict:
             if kind == "TaskSession":
                 return
-            existing = await self._read_or_none(path)
+            existing = await self._client.find(path)
             if existing is None:
                 return
             answer = await self._client.delete(path, uid=existing["metadata"]["uid"])
@@ -196,12 +195,6 @@ class Applier:
                 reason="Finalizers",
                 message=f"RoleBinding {namespace}/{name} is held by finalizers and still grants: remove them",
             )
-
-    async def _read_or_none(self, path: str) -> Object | None:
-        try:
-            return await self._client.get(path)
-        except Missing:
-            return None
 
     async def _write_status(self, action: actions.WriteStatus, progress: Progress) -> Outcome:
         body = {

@@ -19,7 +19,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from tasksession.cluster.clock import ServerClock
-from tasksession.cluster.errors import NotLeader, Unreachable, refusal
+from tasksession.cluster.errors import Missing, NotLeader, Unreachable, refusal
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -141,6 +141,13 @@ class Client:
     async def get(self, path: str) -> Object:
         """Read one object."""
         return await self.request("GET", path)
+
+    async def find(self, path: str) -> Object | None:
+        """Read one object; None where there is none."""
+        try:
+            return await self.get(path)
+        except Missing:
+            return None
 
     async def create(self, path: str, body: Mapping[str, Any]) -> Object:
         """Create one object."""

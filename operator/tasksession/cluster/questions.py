@@ -15,7 +15,6 @@ from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
-from tasksession.cluster.errors import Missing
 from tasksession.cluster.shared import Shared
 from tasksession.policy.facts import RoleFact
 
@@ -70,17 +69,14 @@ class Questions:
 
     async def namespace(self, name: str) -> Object | None:
         """The Namespace object, None where it does not exist."""
-        return await self._shared.ask(("Namespace", name), lambda: self._found("Namespace", name))
+        return await self._find("Namespace", name)
 
     async def policy(self, name: str) -> Object | None:
         """The SessionPolicy object, None where it does not exist."""
-        return await self._shared.ask(("SessionPolicy", name), lambda: self._found("SessionPolicy", name))
+        return await self._find("SessionPolicy", name)
 
-    async def _found(self, kind: str, name: str) -> Object | None:
-        try:
-            return await self._client.get(paths.one(kind, None, name))
-        except Missing:
-            return None
+    async def _find(self, kind: str, name: str) -> Object | None:
+        return await self._shared.ask((kind, name), lambda: self._client.find(paths.one(kind, None, name)))
 
     async def role(self, reference: RoleReference, namespace: str) -> RoleFact:
         """A role as it stands: its rules, or None where it does not exist."""
@@ -89,9 +85,8 @@ class Questions:
         return await self._shared.ask(key, lambda: self._read_role(reference, where))
 
     async def _read_role(self, reference: RoleReference, where: str | None) -> RoleFact:
-        try:
-            found = await self._client.get(paths.one(reference.kind, where, reference.name))
-        except Missing:
+        found = await self._client.find(paths.one(reference.kind, where, reference.name))
+        if found is None:
             return RoleFact(rules=None)
         listed = found.get("rules") or ()
         return RoleFact(

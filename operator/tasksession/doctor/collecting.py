@@ -115,9 +115,7 @@ class Collector:
         for plural in _DEFINITIONS:
             name = f"{plural}.{names.GROUP}"
             try:
-                found[name] = await self._client.get(paths.one("CustomResourceDefinition", None, name))
-            except Missing:
-                found[name] = None
+                found[name] = await self._client.find(paths.one("CustomResourceDefinition", None, name))
             except ClusterError as error:
                 return _unread(error)
         return found

@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
-from tasksession.cluster.client import Client, Object
-from tasksession.cluster.errors import Missing
+from tasksession.cluster.client import Client
 from tasksession.engine.memory import Memory, readable
 from tasksession.engine.queue import Key, WorkQueue
 from tasksession.lifecycle import actions
@@ -96,16 +95,15 @@ class JobRequests:
 
     async def _stop(self, key: Key, job: ObservedJob, action: actions.StopJob) -> None:
         """Stop a Job once both it and the session have been read afresh: a view may be older than the other's."""
-        item = await self._find(paths.one("TaskSession", key.namespace, key.name))
+        item = await self._client.find(paths.one("TaskSession", key.namespace, key.name))
         session = readable(item) if item is not None else None
         if item is not None and session is None:
             # One that cannot be read is left alone, and its Job with it.
             return
         if session is not None:
             self._memory.see_session(session)
-        try:
-            found = await self._client.get(paths.one("Job", job.namespace, job.name))
-        except Missing:
+        found = await self._client.find(paths.one("Job", job.namespace, job.name))
+        if found is None:
             self._memory.lose_job(job)
             return
         current = ObservedJob.from_object(found)
@@ -114,12 +112,6 @@ class JobRequests:
             outcome = await self._applier.apply(action, Progress())
             if outcome.job is not None:
                 self._memory.see_job(outcome.job)
-
-    async def _find(self, path: str) -> Object | None:
-        try:
-            return await self._client.get(path)
-        except Missing:
-            return None
 
     def _tell(self, job: ObservedJob, action: actions.TellJob) -> None:
         """Post an Event, once for each reason: its words may change with each attempt."""

@@ -15,7 +15,7 @@ import time
 from tasksession.api import names
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, ConfigurationError
-from tasksession.cluster.errors import ClusterError, Missing, Refused
+from tasksession.cluster.errors import ClusterError, Refused
 from tasksession.cluster.expected_guards import GUARDS
 from tasksession.cluster.lease import LeaseGate, LeaseSettings
 from tasksession.cluster.questions import Questions
@@ -182,11 +182,9 @@ class Operator:
             username = await questions.own_username()
             for plural in _KINDS:
                 name = f"{plural}.{names.GROUP}"
-                try:
-                    await self._client.get(paths.one("CustomResourceDefinition", None, name))
-                except Missing as error:
+                if await self._client.find(paths.one("CustomResourceDefinition", None, name)) is None:
                     message = f"the custom resource {name} is not installed: install the chart, or its CRDs, first"
-                    raise StartupError(message) from error
+                    raise StartupError(message)
             namespace = self._settings.namespaces[0] if self._settings.namespaces else None
             await self._client.request("GET", paths.collection("TaskSession", namespace), query=[("limit", "1")])
         except Refused as error:

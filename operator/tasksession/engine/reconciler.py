@@ -18,7 +18,6 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
-from tasksession.cluster.errors import Missing
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
@@ -216,9 +215,8 @@ class Reconciler:
         name = reference.name if reference else job_name(session)
         if name is None:
             return None
-        try:
-            found = await self._client.get(paths.one("Job", session.metadata.namespace, name))
-        except Missing:
+        found = await self._client.find(paths.one("Job", session.metadata.namespace, name))
+        if found is None:
             if known is not None:
                 self._memory.lose_job(known)
             return None
@@ -308,9 +306,8 @@ class Reconciler:
         """Read session and Job again after a precondition failed; nothing of this attempt is relied on any more."""
         metadata = state.session.metadata
         state.progress, state.review, state.refusal = Progress(), None, None
-        try:
-            found = await self._client.get(paths.one("TaskSession", metadata.namespace, metadata.name))
-        except Missing:
+        found = await self._client.find(paths.one("TaskSession", metadata.namespace, metadata.name))
+        if found is None:
             self._memory.lose_session(state.session)
             return
         session = TaskSession.model_validate(found)
@@ -322,9 +319,8 @@ class Reconciler:
         name = job_name(session)
         if name is None:
             return
-        try:
-            job = await self._client.get(paths.one("Job", metadata.namespace, name))
-        except Missing:
+        job = await self._client.find(paths.one("Job", metadata.namespace, name))
+        if job is None:
             known = self._memory.job_of(session)
             if known is not None:
                 self._memory.lose_job(known)

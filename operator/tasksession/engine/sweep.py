@@ -166,9 +166,8 @@ class Sweep:
 
     async def _read_again(self, job: ObservedJob) -> None:
         """Read a known Job that a listing did not show: it is gone, or its label is, or it is newer than that."""
-        try:
-            found = await self._client.get(paths.one("Job", job.namespace, job.name))
-        except Missing:
+        found = await self._client.find(paths.one("Job", job.namespace, job.name))
+        if found is None:
             self._memory.lose_job(job)
             return
         if found["metadata"]["uid"] != job.uid:
@@ -249,17 +248,15 @@ class Sweep:
 
     async def _has_living_session(self, kind: str, namespace: str, name: str) -> bool:
         """Read the object and its session again before anything is deleted."""
-        try:
-            found = await self._client.get(paths.one(kind, namespace, name))
-        except Missing:
+        found = await self._client.find(paths.one(kind, namespace, name))
+        if found is None:
             return True
         labels = found["metadata"].get("labels") or {}
         session_name = labels.get(names.SESSION_LABEL)
         if not session_name:
             return False
-        try:
-            item = await self._client.get(paths.one("TaskSession", namespace, session_name))
-        except Missing:
+        item = await self._client.find(paths.one("TaskSession", namespace, session_name))
+        if item is None:
             return False
         session = readable(item)
         if session is None:
@@ -295,15 +292,8 @@ class Sweep:
                 return
 
     async def _exists(self, kind: str, namespace: str, name: str) -> bool:
-        try:
-            await self._client.get(paths.one(kind, namespace, name))
-        except Missing:
-            return False
-        return True
+        return await self._client.find(paths.one(kind, namespace, name)) is not None
 
     async def _is_gone(self, kind: str, namespace: str | None, name: str, uid: str) -> bool:
-        try:
-            found = await self._client.get(paths.one(kind, namespace, name))
-        except Missing:
-            return True
-        return bool(found["metadata"]["uid"] != uid)
+        found = await self._client.find(paths.one(kind, namespace, name))
+        return found is None or bool(found["metadata"]["uid"] != uid)
