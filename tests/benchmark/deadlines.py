@@ -6,7 +6,7 @@ import random
 from datetime import datetime
 
 from tests.benchmark.connection import side_by_side
-from tests.benchmark.ground import LOAD, Ground, clock, manifest
+from tests.benchmark.ground import LOAD, Ground, clock, manifest, wait_quiet
 from tests.benchmark.refusal import Observer
 from tests.benchmark.throughput import names
 from tests.benchmark.tokens import tokens
@@ -39,4 +39,5 @@ async def lateness(ground: Ground, count: int, *, head_start: float, window: flo
         assert min(deadlines.values()) > clock() + 1, "the first deadline came before all tokens were there"
         async with Observer(ground, world, shown) as observer:
             await observer.wait(sessions, timeout=head_start + window + 60)
+        wait_quiet(world)
     return [(observer.moments.refused[name] - deadline) * 1000 for name, deadline in deadlines.items()]

@@ -135,10 +135,10 @@ def wait_pods_run(world: World, count: int, *, timeout: float = 180) -> None:
 
 
 def wait_quiet(world: World, *, timeout: float = 180) -> None:
-    """Wait until no pod and no session's identity is left in a namespace: garbage collection is done."""
+    """Wait until no pod runs and no session's identity is left in a namespace: garbage collection is done."""
 
     def quiet() -> bool:
-        pods = world.admin.get(world.path("Pod"), limit=1, resourceVersion="0")["items"]
+        pods = world.admin.list(world.path("Pod"), fieldSelector="status.phase=Running", resourceVersion="0")
         accounts = world.admin.list(world.path("ServiceAccount"), resourceVersion="0")
         return not pods and len(accounts) <= 1
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.benchmark.audit import Entry
-from tests.benchmark.ground import Ground, clock
+from tests.benchmark.ground import Ground, clock, wait_quiet
 from tests.benchmark.throughput import names
 from tests.benchmark.tokens import finish, tokens
 from tests.cluster.api import Object
@@ -160,6 +160,7 @@ async def crowded(ground: Ground, *, measured: int, others: int) -> list[float]:
                 order.insert(number * (step + 1), name)
             await finish(ground, world, order)
             await observer.wait(mine, timeout=2 * _LONGEST)
+        wait_quiet(world)
     return _latencies(observer.moments)
 
 
