@@ -18,6 +18,7 @@ from tests.faults import invariants
 from tests.faults.lane import Ground, Lane
 from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note_one
+from tests.faults.traffic import Request
 from tests.integration.operator.world import CEILING
 
 #: How many sessions are active when the API server goes away, and for how long it does, in seconds.
@@ -131,7 +132,10 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     removed = [each for each in answered if each.verb == "delete" and each.resource == "rolebindings"]
     others = [each for each in answered if each not in removed]
     # A deletion whose answer came too late is repeated, and answered once more.
-    removed = list({each.name: each for each in reversed(removed)}.values())[::-1]
+    firsts: dict[str, Request] = {}
+    for each in removed:
+        firsts.setdefault(each.name, each)
+    removed = list(firsts.values())
     ended_by_operator = [deadlines[each.name.rsplit("-", 1)[0]] for each in removed]
     strays = _strays(ended_by_operator)
     # An API server that comes back refuses some for a moment, longer on a busy machine: those come in a wave of their
