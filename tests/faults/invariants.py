@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -111,6 +113,59 @@ def identities_used_once(entries: list[Entry], sessions: int) -> list[str]:
     if len(made) > sessions:
         found.append(f"S4: {len(made)} identities were created for {sessions} sessions: {', '.join(sorted(made))}")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a session's status says of its identity."""
+
+    identity: str
+    session_uid: str
+    account_uid: str
+    at: datetime
+
+
+def granted(session: Object) -> Granted | None:
+    """The identity that a session has, or had; None for one that was never granted."""
+    status = session.get("status") or {}
+    if not status.get("serviceAccountName"):
+        return None
+    return Granted(
+        identity=status["serviceAccountName"],
+        session_uid=session["metadata"]["uid"],
+        account_uid=status["serviceAccountUID"],
+        at=datetime.fromisoformat(status["grantedAt"]),
+    )
+
+
+def identities_serve_one_session(seen: Collection[Granted], entries: list[Entry]) -> list[str]:
+    """S4: no identity was granted to two sessions, or twice, and none was made again once it was granted."""
+    found = []
+    holders: dict[str, list[Granted]] = {}
+    for each in seen:
+        holders.setdefault(each.identity, []).append(each)
+    for identity, held in holders.items():
+        if len({(each.session_uid, each.account_uid) for each in held}) > 1:
+            found.append(f"S4: identity {identity} served {len(held)} times")
+    made: dict[str, datetime] = {}
+    for entry in entries:
+        if entry.committed and entry.verb == "create" and entry.resource == "serviceaccounts":
+            made[entry.name] = datetime.fromisoformat(entry.time)
+    return found + [
+        f"S4: identity {each.identity} was made again after it was granted"
+        for each in seen
+        # A status is cut to whole seconds.
+        if each.identity in made and made[each.identity] > each.at + timedelta(seconds=1)
+    ]
+
+
+def made_again(entries: list[Entry]) -> int:
+    """How many identities were made more than once."""
+    made = Counter(
+        entry.name for entry in entries
+        if entry.committed and entry.verb == "create" and entry.resource == "serviceaccounts"
+    )  # fmt: skip
+    return sum(count > 1 for count in made.values())
 
 
 def no_tokens(*texts: Any) -> list[str]:

@@ -51,6 +51,8 @@ class Soak:
         self.lived: Counter[str] = Counter()
         self.checks = 0
         self.violations: list[str] = []
+        self.made_again = 0
+        self._granted: set[invariants.Granted] = set()
         self.stop = threading.Event()
         self._random = random.Random(seed)  # noqa: S311 - so that a run can be repeated
         self._number = 0
@@ -58,6 +60,11 @@ class Soak:
             threading.Thread(target=self._guarded, args=(work, pause), name=work.__name__)
             for work, pause in ((self._people, 1.0), (self._strike, 4.0), (self._check, 2.0))
         ]
+
+    @property
+    def granted(self) -> int:
+        """How many identities were seen to be granted."""
+        return len({each.identity for each in self._granted})
 
     def begin(self) -> None:
         """Begin to break things, once the operator works: at a start, an API server that refuses ends it."""
@@ -97,6 +104,7 @@ class Soak:
         """Keep the number of sessions up, and end some of them in each of the ways there are."""
         world = self.lane.world
         found = world.admin.list(world.sessions)
+        self._granted |= {each for each in map(invariants.granted, found) if each is not None}
         alive = [each for each in found if each["status"]["state"] not in invariants.FINAL]
         for _ in range(min(10, self.sessions - len(alive))):
             self._number += 1
@@ -193,7 +201,8 @@ class Soak:
         lane.wait(lambda: not world.all_children(), what="nothing to be left (L2)", timeout=120, interval=1)
         lane.wait_quiet(timeout=60)
         entries = lane.ground.audit.writes(lane.namespace)
-        self.violations += invariants.identities_used_once(entries, self._number)
+        self.violations += invariants.identities_serve_one_session(self._granted, entries)
+        self.made_again = invariants.made_again(entries)
         self.violations += invariants.no_tokens(lane.operator.log.read_text())
         self.violations += invariants.crashes(lane.operator.log.read_text())
 
@@ -265,6 +274,8 @@ def _report(parts: list[Soak], outages: Counter[str], broken: list[str], minutes
     for what, count in sorted(injected.items()):
         _say(f"  {what:<42}{count:>8}")
     _say(f"checks of S1, S2 and S3 on the whole namespace: {sum(part.checks for part in parts)}")
+    _say(f"identities seen granted: {sum(part.granted for part in parts)}; "
+         f"made again before they were granted (S4 allows it): {sum(part.made_again for part in parts)}")  # fmt: skip
     _say(f"violations: {len(violations)}")
     for line in violations[:50]:
         _say(f"  {line}")

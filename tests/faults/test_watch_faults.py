@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import invariants
 from tests.faults.campaign import Reference, Result, run_all, verdict
 from tests.faults.lane import Ground, Lane
-from tests.faults.lives import LIVES, NAME, Life
+from tests.faults.lives import ACCESS, LIVES, NAME, Life
 from tests.faults.plans import Fault, Plan, Traffic, Trigger
 from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note
@@ -180,6 +181,33 @@ def test_streams_that_fall_silent_are_opened_again_soon(lanes: list[Lane], recor
         fault="all streams stall",
     )
     lane.proxy.arm()
+
+
+@pytest.mark.timeout(300)
+def test_a_job_deleted_unseen_in_mid_grant_has_one_identity(
+    ground: Ground, tmp_path: Path, record_property: Record
+) -> None:
+    """What was made goes with the Job; attempts that are repeated do not make it again for a Job that is gone."""
+    untold = Plan(Trigger(Traffic.EVENT, resource="jobs", times=1000), Fault.SWALLOW)
+    binding = Trigger(verb="create", resource="rolebindings", times=1000)
+    refused = Plan(binding, Fault.ANSWER, status=429, reason="TooManyRequests")
+    # No sweep comes in between: it would find the Job gone.
+    lane = Lane(ground, tmp_path, arguments=("--sweep-interval", "300")).start()
+    try:
+        lane.proxy.arm(untold, refused)
+        lane.world.request(NAME, access=ACCESS)
+        lane.wait(lambda: len(lane.world.children("ServiceAccount")) == 1, what="the identity to be made")
+        lane.admin.delete(lane.world.path("Job", NAME))
+        lane.wait(lambda: not lane.world.all_children(), what="garbage collection to have taken it")
+        attempts = len(lane.proxy.fired)
+        lane.wait(lambda: lane.proxy.fired[attempts:].count(refused) > 1, what="two more attempts")
+        lane.proxy.arm(untold)
+        lane.wait(lambda: lane.world.status(NAME)["state"] == "Failed", what="the session to fail")
+        lane.wait(lambda: not lane.world.all_children(), what="nothing to be left")
+        assert invariants.identities_used_once(ground.audit.writes(lane.namespace), 1) == []
+    finally:
+        lane.close()
+    note(record_property, [Result(LIVES[0], untold)], row="8", fault="Job deleted in mid-grant, untold")
 
 
 def _looked(lane: Lane) -> bool:

@@ -208,8 +208,17 @@ def made(*, inline: bool = False, bindings: bool = True) -> Progress:
     if inline and bindings:
         uids[name] = "rules-binding-uid"
     return Progress(
-        timer_uid="timer-uid", service_account_uid="service-account-uid", role_made=inline, role_binding_uids=uids
+        identity=name,
+        timer_uid="timer-uid",
+        service_account_uid="service-account-uid",
+        role_made=inline,
+        role_binding_uids=uids,
     )
+
+
+def timer_made() -> Progress:
+    """The progress of an attempt that has made the timer."""
+    return Progress(identity=identity(), timer_uid="timer-uid")
 
 
 def leftovers() -> tuple[Child, ...]:

@@ -216,7 +216,7 @@ def _made(kind: str, made: Object, progress: Progress) -> Outcome:
         return Outcome(progress, job=ObservedJob.from_object(made))
     match kind:
         case "Job":
-            return Outcome(replace(progress, timer_uid=uid))
+            return Outcome(Progress(identity=metadata["name"], timer_uid=uid))
         case "ServiceAccount":
             return Outcome(replace(progress, service_account_uid=uid))
         case "Role":

@@ -160,10 +160,12 @@ class Reconciler:
             raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
         except BaseException:
             if removed or state.session.status.state is State.ACTIVE:
-                # What is gone stays gone; what was made for a grant is found again by name, or is another's by then.
+                # What is gone stays gone.
                 self._progress[uid] = state.progress
             raise
         finally:
+            if not removed and self._is_ungranted(state.session) and state.progress.timer_uid is not None:
+                self._progress[uid] = state.progress.for_next_attempt
             self._reviewer.settle(uid)
 
     async def _observe(self, state: _Attempt, *, removed: bool) -> Observed:
@@ -207,8 +209,12 @@ class Reconciler:
     @staticmethod
     def _may_be_a_namesake(session: TaskSession) -> bool:
         """Whether the Job that is known may be one of the same name before: what joins is told by its name alone."""
-        waiting = session.status.state is not State.ACTIVE and not session.status.state.final
-        return waiting and is_joined(session)
+        return Reconciler._is_ungranted(session) and is_joined(session)
+
+    @staticmethod
+    def _is_ungranted(session: TaskSession) -> bool:
+        """Whether a session waits for its grant, or its grant is under way."""
+        return session.status.state is not State.ACTIVE and not session.status.state.final
 
     async def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
         reference = session.status.job_ref

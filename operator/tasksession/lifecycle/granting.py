@@ -24,7 +24,7 @@ from tasksession.lifecycle.actions import (
 )
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import Ending, finish_ungranted
-from tasksession.lifecycle.observed import Observed, ObservedJob, RefusalKind
+from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, RefusalKind
 from tasksession.lifecycle.task_job import (
     asking_job,
     deadline_problem,
@@ -99,7 +99,7 @@ def _grant_to_job(
         return finish_ungranted(session, observed, ending, now)
     job = observed.job
     if job is None and observed.progress.timer_uid is not None:
-        # What this attempt has made hangs on a Job that is gone: it must never be taken for a new Job's.
+        # What was made hangs on a Job that is gone: it must never be taken for a new Job's.
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         return finish_ungranted(session, observed, ending, now)
     if job is None or (job.being_deleted and is_joined(session)):
@@ -132,8 +132,9 @@ def _make_children(
     now: datetime,
 ) -> Decision:
     """Create what is not there yet, one owner before what it owns, and end with the status and the release."""
-    progress = observed.progress
     identity = names.Identity(job.uid, int(deadline.timestamp()))
+    # What an earlier attempt made for another Job, or for another deadline, is another identity's.
+    progress = observed.progress if observed.progress.identity == identity.name else Progress()
     access = effective_access(session, policy)
     assert access is not None  # noqa: S101 - a verdict that allows has an access; nothing is granted without
     if progress.timer_uid is None:

@@ -209,9 +209,10 @@ class Refusal:
 class Progress:
     """What this attempt has already achieved, so that the next step of the same attempt can build on it.
 
-    It is lost in a crash, by design: every step can be taken again.
+    It is lost in a crash, by design: every step can be taken again. `identity` is whose timer and children these are.
     """
 
+    identity: str | None = None
     timer_uid: str | None = None
     service_account_uid: str | None = None
     role_made: bool = False
@@ -220,6 +221,14 @@ class Progress:
     role_bindings_gone: bool = False
     timer_gone: bool = False
     stopped: bool = False
+
+    @property
+    def for_next_attempt(self) -> "Progress":
+        """What a later attempt at the same grant starts with: an identity that was made is never made once more.
+
+        Where it is gone by then, it went with its Job; rights for it come to nothing.
+        """
+        return Progress(identity=self.identity, timer_uid=self.timer_uid, service_account_uid=self.service_account_uid)
 
 
 @dataclass(frozen=True, slots=True)

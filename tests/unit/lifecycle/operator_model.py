@@ -170,9 +170,12 @@ class OperatorModel:
             raise AssertionError(f"no rest: {decision}")
         except Unavailable:
             if attempt.session.status.state is State.ACTIVE or removed:
-                # What a grant has achieved is found again; kept, it could be taken for another Job's or deadline's.
                 self._progress[uid] = attempt.progress
             raise
+        finally:
+            state = attempt.session.status.state
+            if state is not State.ACTIVE and not state.final and not removed and attempt.progress.timer_uid is not None:
+                self._progress[uid] = attempt.progress.for_next_attempt
 
     def _observe(self, attempt: Attempt, *, removed: bool) -> Observed:
         session = attempt.session
@@ -342,7 +345,7 @@ class OperatorModel:
         if object_kind == "Job":
             self.memory.see_job(ObservedJob.from_object(made))
         elif object_kind == "timer":
-            attempt.progress = replace(progress, timer_uid=uid)
+            attempt.progress = Progress(identity=name, timer_uid=uid)
         elif object_kind == "ServiceAccount":
             attempt.progress = replace(progress, service_account_uid=uid)
         elif object_kind == "Role":

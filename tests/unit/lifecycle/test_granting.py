@@ -9,7 +9,7 @@ import pytest
 from tasksession.api import names
 from tasksession.api.conditions import Reason, State
 from tasksession.lifecycle import actions
-from tasksession.lifecycle.observed import Observed, Progress
+from tasksession.lifecycle.observed import Observed
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
 
@@ -37,7 +37,7 @@ def test_policy_is_asked_before_anything_else() -> None:
         (make.observed(review=make.allowed()), "CreateJob"),
         (make.observed(review=make.allowed(), job=make.job()), "CreateTimer"),
         (
-            make.observed(review=make.allowed(), job=make.job(), progress=Progress(timer_uid="timer-uid")),
+            make.observed(review=make.allowed(), job=make.job(), progress=make.timer_made()),
             "CreateServiceAccount",
         ),
         (
@@ -50,6 +50,28 @@ def test_policy_is_asked_before_anything_else() -> None:
 def test_each_step_follows_the_one_before(observed: Observed, expected: str) -> None:
     """Job, timer, ServiceAccount, RoleBinding, status: an owner is there before what it owns, rights come last."""
     assert kinds(decide(make.session(), observed, make.NOW).actions) == [expected]
+
+
+def test_what_was_made_for_another_deadline_is_not_built_upon() -> None:
+    """Where the policy's limit changed between two attempts, the identity is another, and has its own timer."""
+    made = replace(make.made(), identity=make.identity(make.NOW + timedelta(minutes=5)))
+    observed = make.observed(review=make.allowed(), job=make.job(), progress=made)
+    assert kinds(decide(make.session(), observed, make.NOW).actions) == ["CreateTimer"]
+
+
+def test_an_identity_that_was_made_is_not_made_again() -> None:
+    """A later attempt goes on behind timer and ServiceAccount, whether they are still there or went with the Job."""
+    observed = make.observed(review=make.allowed(), job=make.job(), progress=make.made().for_next_attempt)
+    assert kinds(decide(make.session(), observed, make.NOW).actions) == ["CreateRoleBinding"]
+
+
+def test_a_job_that_is_gone_after_its_timer_was_made_ends_the_session() -> None:
+    """What was made for it must never be taken for a Job that is created in its place."""
+    progress = replace(make.made().for_next_attempt, found=())
+    decision = decide(make.session(), make.observed(review=make.allowed(), progress=progress), make.NOW)
+    (write,) = decision.actions
+    assert isinstance(write, actions.WriteStatus)
+    assert write.status.state is State.FAILED
 
 
 def test_inline_rules_get_a_role_before_their_role_binding() -> None:

@@ -57,7 +57,7 @@ def owners(session: TaskSession, job: ObservedJob, progress: Progress) -> list[s
 def test_any_link_that_goes_takes_all_below(session: TaskSession, job: ObservedJob, chain: list[str]) -> None:
     """Timer, ServiceAccount and RoleBinding hang on what is their owner for each kind of task."""
     found = owners(session, job, Progress())
-    found += owners(session, job, Progress(timer_uid="timer-uid"))
+    found += owners(session, job, make.timer_made())
     found += owners(session, job, make.made(bindings=False))
     assert found == chain
 
