@@ -29,6 +29,8 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 _PAGE = 500
 #: When nothing but failures came for so long, the API server counts as having been away.
 _OUTAGE_SECONDS = 5.0
+#: An API server that comes back refuses some requests for a moment: it is back when so many in a row were served.
+_SETTLED = 8
 
 Object = dict[str, Any]
 
@@ -47,9 +49,11 @@ class Client:
         self.answered = time.monotonic()
         """When the API server last answered, whatever it said, in monotonic seconds."""
         self.on_return: Callable[[], None] = lambda: None
-        """Called when an outage is over: requests failed for some seconds, and one is answered again."""
+        """Called when an outage is over: requests failed for some seconds, and one is served again, then many are."""
         self._troubled = False
         self._served = self.answered
+        self._returned = float("-inf")
+        self._in_a_row = 0
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
@@ -79,11 +83,16 @@ class Client:
 
     @property
     def away(self) -> bool:
-        """Whether the API server has not served this process for some seconds, and failed it when it was last asked.
+        """Whether the API server does not serve this process, or does so again only since a moment ago.
 
-        What ends it is what calls `on_return`.
+        It is away when it has served nothing for some seconds and failed what it was last asked. It is back when it has
+        served enough in a row, or for some seconds: one session that it always refuses must not hold up the others.
+        What ends an absence calls `on_return`.
         """
-        return self._troubled and time.monotonic() - self._served > _OUTAGE_SECONDS
+        now = time.monotonic()
+        if self._troubled and now - self._served > _OUTAGE_SECONDS:
+            return True
+        return self._in_a_row < _SETTLED and now - self._returned < _OUTAGE_SECONDS
 
     async def request(
         self,
@@ -103,7 +112,8 @@ class Client:
         """
         if gated and method != "GET" and not self.may_write():
             raise NotLeader(f"{method} {path}: this replica does not hold the Lease")
-        headers = {"Accept": accept, "Content-Type": content_type}
+        # Compressing a list and reading it again costs more processor time, on both sides, than sending it as it is.
+        headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
         method_, url, headers_, data, _ = await self._api.param_serialize(
             method,
             path,
@@ -117,25 +127,33 @@ class Client:
             response = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)
             raw = await response.read()
         except ApiException as error:
-            self._troubled = True
+            self._note_failure()
             raise Unreachable(f"{method} {path}: {error.reason}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            self._troubled = True
+            self._note_failure()
             raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
         self._note_answer(response.status)
         self.clock.observe(response.headers.get("Date", ""), sent=sent, received=self.answered)
         return _decoded(method, path, response.status, response.headers, raw)
 
+    def _note_failure(self) -> None:
+        self._troubled = True
+        self._in_a_row = 0
+
     def _note_answer(self, status: int) -> None:
         """Notice when an outage is over: an API server that comes back refuses everything for a moment first."""
         self.answered = time.monotonic()
         if status == 403 or status >= 500:
-            self._troubled = True
+            self._note_failure()
         elif status != 429:
             before, self._served = self._served, self.answered
             troubled, self._troubled = self._troubled, False
+            self._in_a_row += 1
             # One request that fails beside others that are answered is no outage, and its back-off is to be kept.
             if troubled and self._served - before > _OUTAGE_SECONDS:
+                self._returned, self._in_a_row = self._served, 1
+                self.on_return()
+            elif self._in_a_row == _SETTLED and self._served - self._returned < _OUTAGE_SECONDS:
                 self.on_return()
 
     async def get(self, path: str) -> Object:
