@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from tasksession.api.sharing import Shared
+
 #: RFC 3339 as the API server accepts it, without the oddities its own date-time format lets through.
 _TIMESTAMP_PATTERN = (
     r"^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -111,6 +113,7 @@ def _rfc3339(moment: datetime) -> str:
 Timestamp = Annotated[
     AwareDatetime,
     AfterValidator(_whole_seconds_utc),
+    Shared,
     PlainSerializer(_rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40, "pattern": _TIMESTAMP_PATTERN}),
 ]

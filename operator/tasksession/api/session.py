@@ -7,7 +7,7 @@ creation but `revoked`, which the rules below let turn true and never back.
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from tasksession.api.access import Access, RoleReference
 from tasksession.api.conditions import Condition, ConditionStatus, ConditionType, Reason, State, find_condition
@@ -23,6 +23,7 @@ from tasksession.api.model import (
     schema,
 )
 from tasksession.api.names import API_VERSION
+from tasksession.api.sharing import Shared, share_template
 from tasksession.api.users import Requester
 
 _Audience = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 512})]
@@ -67,7 +68,7 @@ class External(KubernetesModel):
 class Task(KubernetesModel):
     """What the session is for: exactly one of jobTemplate, job and external."""
 
-    job_template: Annotated[dict[str, Any], WithJsonSchema(_JOB_TEMPLATE)] | None = None
+    job_template: Annotated[dict[str, Any], WithJsonSchema(_JOB_TEMPLATE), AfterValidator(share_template)] | None = None
     """A Job that the operator creates, owns and starts, in the form of a CronJob's jobTemplate: metadata, and
     spec, which is batch/v1's JobSpec."""
     job: JobName | None = None
@@ -156,7 +157,7 @@ class TaskSessionSpec(KubernetesModel):
     """Why access is needed, in free text; it is shown in the record, and a policy may set conditions on it."""
     task: Task
     """What the session is for: exactly one of jobTemplate, job and external."""
-    access: Access | None = None
+    access: Annotated[Access, Shared] | None = None
     """The rights asked for, in this namespace. Absent: the policy's defaults.access; with neither, the session is
     denied."""
     token: TokenOptions | None = None
@@ -166,7 +167,7 @@ class TaskSessionSpec(KubernetesModel):
     ttl_seconds_after_finished: Annotated[int | None, schema(minimum=0, maximum=315360000)] = None
     """How many seconds after its end this object is removed. Absent: it stays, so that a manifest kept in Git, applied
     again, does not start the session anew."""
-    requester: Requester | None = None
+    requester: Annotated[Requester, Shared] | None = None
     """Who asked. Stamped by admission: what you write here is overwritten."""
 
     model_config = ConfigDict(
@@ -235,7 +236,7 @@ class PolicyReference(KubernetesModel):
 class Grant(KubernetesModel):
     """One RoleBinding of the session, and what it gave."""
 
-    role: RoleReference | None = None
+    role: Annotated[RoleReference, Shared] | None = None
     """The role that was bound; absent for the inline rules of spec.access.rules."""
     role_binding: Annotated[str, schema(minLength=1, maxLength=253)]
     """The RoleBinding's name."""
@@ -253,7 +254,7 @@ class TaskSessionStatus(KubernetesModel):
     state: State = State.PENDING
     """The session's state in one word, derived from the conditions."""
     conditions: Annotated[
-        tuple[Condition, ...],
+        tuple[Annotated[Condition, Shared], ...],
         schema(maxItems=16, **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = ()
     """Ready, Stalled, Reconciling and Granted. Granted alone says whether access is live now."""
@@ -277,7 +278,7 @@ class TaskSessionStatus(KubernetesModel):
     """The session's Job."""
     grants: Annotated[tuple[Grant, ...], schema(maxItems=65, **{"x-kubernetes-list-type": "atomic"})] = ()
     """What was granted, one entry for each RoleBinding."""
-    policy_ref: PolicyReference | None = None
+    policy_ref: Annotated[PolicyReference, Shared] | None = None
     """The SessionPolicy that the session was granted under."""
     token_secret_name: Annotated[str | None, schema(maxLength=253)] = None
     """The Secret that an external task's tokens are bound to."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from tasksession.api import names
 from tasksession.api.policy import SessionPolicy
+from tasksession.api.sharing import share
 from tasksession.policy.evaluation import Recheck, Verdict
 
 
@@ -88,16 +89,16 @@ class ObservedJob:
         template_metadata = (spec.get("template") or {}).get("metadata") or {}
         owner: Mapping[str, Any] = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
         return cls(
-            namespace=metadata.get("namespace", ""),
+            namespace=share(metadata.get("namespace", "")),
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
             resource_version=metadata.get("resourceVersion", ""),
-            owner_kind=owner.get("kind"),
+            owner_kind=share(owner.get("kind")),
             owner_name=owner.get("name"),
             owner_uid=owner.get("uid"),
             created=_moment(metadata.get("creationTimestamp")),
-            requested_by=annotations.get(names.REQUESTED_BY_ANNOTATION),
-            requested_by_uid=annotations.get(names.REQUESTED_BY_UID_ANNOTATION, ""),
+            requested_by=share(annotations.get(names.REQUESTED_BY_ANNOTATION)),
+            requested_by_uid=share(annotations.get(names.REQUESTED_BY_UID_ANNOTATION, "")),
             requested_by_groups=_groups_of(annotations),
             session=annotations.get(names.SESSION_ANNOTATION),
             asks=_request_of(annotations),

@@ -1,0 +1,73 @@
+"""Sessions that ask for the same hold it once: thousands of live sessions are kept in memory."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from tasksession.api import sharing
+from tasksession.api.session import TaskSession
+from tasksession.api.sharing import share, share_template
+from tasksession.lifecycle import manifests
+from tests.unit import make
+
+
+def read(**metadata: Any) -> TaskSession:
+    """A granted session, as it is read from the API server."""
+    item = make.active(access={"roles": [{"kind": "ClusterRole", "name": "view"}]}).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+    item["metadata"].update(metadata)
+    return TaskSession.model_validate(json.loads(json.dumps(item)))
+
+
+def test_sessions_that_are_alike_hold_their_parts_once() -> None:
+    """Requester, access, template, conditions and policy of two sessions are the same objects."""
+    one, other = read(name="a"), read(name="b")
+    assert one.spec.requester is other.spec.requester
+    assert one.spec.access is other.spec.access
+    assert one.spec.task.job_template is other.spec.task.job_template
+    assert one.status.policy_ref is other.status.policy_ref
+    assert one.status.conditions[0] is other.status.conditions[0]
+    assert one.status.grants[0].role is other.status.grants[0].role
+
+
+def test_what_differs_is_not_shared() -> None:
+    """A shared part is equal in every word: another order or type is another value."""
+    assert share("a") == "a"
+    assert share(1) is not share(True)
+    assert isinstance(share(True), bool)
+    assert isinstance(share(1), int)
+    assert not isinstance(share(1), bool)
+    assert share_template({"spec": {"suspend": True}}) != share_template({"spec": {"suspend": 1}, "a": 1})
+    one, other = share_template({"spec": {"parallelism": 1}}), share_template({"spec": {"parallelism": True}})
+    assert one is not None
+    assert other is not None
+    assert (one["spec"]["parallelism"], other["spec"]["parallelism"]) == (1, True)
+    assert isinstance(other["spec"]["parallelism"], bool)
+
+
+def test_what_cannot_be_compared_is_left_alone() -> None:
+    """A value that has no hash is returned as it is."""
+    value = {"a": 1}
+    assert share(value) is value
+
+
+def test_the_pool_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many different sessions there are, the pool does not grow for ever; sharing goes on."""
+    monkeypatch.setattr(sharing, "_pool", {})
+    for number in range(3 * sharing._LIMIT):
+        share(("value", number))
+    assert len(sharing._pool) <= sharing._LIMIT
+    assert share(("again", 1)) is share(("again", 1))
+
+
+def test_a_manifest_does_not_change_what_is_shared() -> None:
+    """The Job that is built from a template is suspended; the template, which others share, stays as it was."""
+    session = read(name="a")
+    before = copy.deepcopy(session.spec.task.job_template)
+    assert manifests.job(session)["spec"]["suspend"] is True
+    assert session.spec.task.job_template == before
