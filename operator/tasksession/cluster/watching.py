@@ -84,7 +84,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = DEAD_STREAM_SECONDS
     settings.watching.inactivity_timeout = DEAD_STREAM_SECONDS
     settings.watching.connect_timeout = 10
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100
     settings.networking.request_timeout = 15
     settings.networking.error_backoffs = _Backoffs()
     settings.process.ultimate_exiting_timeout = 40
@@ -172,7 +172,7 @@ class Watch:
         trace.on_request_end.append(self._note)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-            headers=info.as_http_headers(),
+            headers={**(info.as_http_headers() or {}), "Accept-Encoding": "identity"},
             trust_env=False,
             trace_configs=[trace],
         )

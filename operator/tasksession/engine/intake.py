@@ -7,6 +7,7 @@ and drop the event, and it never waits: what an event means is decided later, by
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from tasksession.api.conditions import State
@@ -14,23 +15,43 @@ from tasksession.cluster.clock import ServerClock
 from tasksession.engine.guards import Guards
 from tasksession.engine.memory import Memory, key_of, readable
 from tasksession.engine.queue import NORMAL, Key, WorkQueue
-from tasksession.engine.reconciler import Reconciler
+from tasksession.engine.rechecks import Rechecks
 from tasksession.lifecycle.observed import ObservedJob
+
+#: A listing that takes longer is looked after once before it is whole, and once more then.
+_LONGEST_LISTING_SECONDS = 30.0
 
 
 class Intake:
     """Where events come in."""
 
     def __init__(
-        self, *, memory: Memory, guards: Guards, queue: WorkQueue, reconciler: Reconciler, clock: ServerClock
+        self, *, memory: Memory, guards: Guards, queue: WorkQueue, rechecks: Rechecks, clock: ServerClock
     ) -> None:
         self._memory = memory
         self._guards = guards
         self._queue = queue
-        self._reconciler = reconciler
+        self._rechecks = rechecks
         self._clock = clock
         self.listed = asyncio.Event()
         """Set when the watch lists anew: what was deleted before that, it never tells."""
+
+    async def has_listed(self, *, within: float, quiet: float) -> bool:
+        """Wait for a listing of the watch, and for all of it: until no more of it has come for `quiet` seconds.
+
+        Returns False where none began `within` so many seconds.
+        """
+        try:
+            async with asyncio.timeout(within):
+                await self.listed.wait()
+        except TimeoutError:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_LISTING_SECONDS):
+                while self.listed.is_set():
+                    self.listed.clear()
+                    await asyncio.sleep(quiet)
+        return True
 
     def due(self, key: Key) -> None:
         """Queue a session whose moment has come."""
@@ -54,7 +75,7 @@ class Intake:
         elif plural == "sessionpolicies":
             changed = self._memory.lose_policy(item) if deleted else self._memory.see_policy(item)
             if changed:
-                self._policy_changed(item["metadata"]["name"])
+                self._rechecks.policy_changed(item["metadata"]["name"])
 
     def _seen_session(self, item: dict[str, Any], *, deleted: bool) -> None:
         if not deleted and self._memory.knows_session(item):
@@ -92,11 +113,3 @@ class Intake:
         for session in self._memory.sessions():
             if session.metadata.namespace == name and session.status.state is State.ACTIVE:
                 self.due(key_of(session))
-
-    def _policy_changed(self, name: str) -> None:
-        policy = self._memory.policy(name)
-        withdrawn = policy is None or policy.spec.suspended
-        for session in self._memory.unfinished.of_policy(name):
-            # Also one whose grant is under way: its review may have seen the policy as it was.
-            deadline = session.status.deadline if withdrawn and session.status.state is State.ACTIVE else None
-            self._reconciler.recheck(session, order=deadline.timestamp() if deadline else NORMAL)

@@ -260,6 +260,11 @@ class Memory:
         """The names of all known policies."""
         return tuple(self._policies)
 
+    def is_withdrawn(self, name: str) -> bool:
+        """Whether a policy is suspended, or not known to exist."""
+        policy = self._policies.get(name)
+        return policy is None or policy.spec.suspended
+
     def see_policy(self, item: dict[str, Any]) -> bool:
         """Take in a view of a policy; one that cannot be read counts as none, so it grants nothing."""
         name = item["metadata"]["name"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import sys
 import time
 
 from tasksession.api import names
@@ -35,13 +37,20 @@ from tasksession.engine.sweep import Sweep
 
 _logger = logging.getLogger(__name__)
 
+#: Python's thresholds for collecting cycles, in objects, and in collections of the generation before. What is read
+#: and remembered has no cycles; with the usual ones, reading many objects takes twice as long.
+_COLLECT_AFTER = (50_000, 20, 100)
+#: For how long the watch's thread may keep the interpreter from the thread that ends sessions, in seconds.
+_SWITCH_SECONDS = 0.0005
 _KINDS = ("tasksessions", "sessionpolicies", "sessionapprovals")
 #: Workers that take only what takes rights away: slow grants of some must not keep the rights of others alive.
 _URGENT_WORKERS = 4
-#: How long to let a listing of the watch come in before looking again.
+#: For how long nothing more of a listing of the watch has to come before looking again.
 _LISTING_SECONDS = 1.0
+#: How long the first sweep waits at most for the watch to list.
+_FIRST_LISTING_SECONDS = 10.0
 #: How long to wait at most before a look that failed is repeated.
-_LONGEST_LISTING_SECONDS = 30.0
+_LONGEST_LOOK_SECONDS = 30.0
 
 
 class StartupError(Exception):
@@ -79,6 +88,8 @@ class Operator:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises StartupError before any work was done."""
+        gc.set_threshold(*_COLLECT_AFTER)
+        sys.setswitchinterval(_SWITCH_SECONDS)
         probes = self._health.server(self._settings.probe_host, self._settings.probe_port)
         try:
             await probes.start()
@@ -131,12 +142,12 @@ class Operator:
                 reviewer=reviewer,
                 operator_username=username,
             )
-            self._rechecks = Rechecks(reviewer=reviewer, reconciler=self._reconciler)
+            self._rechecks = Rechecks(memory=self._memory, reviewer=reviewer, reconciler=self._reconciler)
             self._intake = Intake(
                 memory=self._memory,
                 guards=self._guards,
                 queue=self._queue,
-                reconciler=self._reconciler,
+                rechecks=self._rechecks,
                 clock=self._client.clock,
             )
             watch = Watch(
@@ -158,7 +169,6 @@ class Operator:
             ]
             background.append(asyncio.create_task(self._deadlines.run(), name="deadlines"))
             background.append(asyncio.create_task(self._sweep_regularly(), name="sweep"))
-            background.append(asyncio.create_task(self._look_after_listings(), name="look"))
             _logger.info("the operator is ready", extra={"user": username, "deadlines": len(self._deadlines)})
             self.ready.set()
             try:
@@ -234,16 +244,25 @@ class Operator:
         return True
 
     async def _first_look(self) -> None:
-        """See what there is before any worker starts: endings must come before anything else."""
-        while not self._stopping.is_set():
-            try:
-                await self._sweep().look()
-            except Exception:
-                _logger.exception("the first look at the cluster failed")
-                await asyncio.sleep(1.0)
-            else:
-                self._health.synced = True
-                return
+        """See what there is before any worker starts: endings must come before anything else.
+
+        What is read now stays. Collecting cycles meanwhile would take as long as reading, and for ever after, each
+        collection would look at all of it and stop everything for that time.
+        """
+        gc.disable()
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._sweep().look()
+                except Exception:
+                    _logger.exception("the first look at the cluster failed")
+                    await asyncio.sleep(1.0)
+                else:
+                    self._health.synced = True
+                    return
+        finally:
+            gc.freeze()
+            gc.enable()
 
     def _sweep(self) -> Sweep:
         return Sweep(
@@ -286,30 +305,29 @@ class Operator:
         self._intake.due(key)
 
     async def _sweep_regularly(self) -> None:
+        """Sweep at the interval, and look again whenever the watch has listed.
+
+        Between our look and the watch's listing, a deletion goes unseen. The first sweep comes after the first listing.
+        """
+        due = time.monotonic() + _FIRST_LISTING_SECONDS
+        first = True
+        delay = _LISTING_SECONDS
         while True:
+            listed = await self._intake.has_listed(within=max(0.0, due - time.monotonic()), quiet=delay)
             try:
-                await self._sweep().run()
+                if first or time.monotonic() >= due:
+                    first = False
+                    due = time.monotonic() + self._settings.sweep_interval
+                    await self._sweep().run()
+                    self._health.swept()
+                else:
+                    await self._sweep().look()
             except Exception as error:
                 # What failed was logged with its cause; the probe tells when it goes on failing.
                 _logger.warning("a sweep failed", extra={"error": f"{type(error).__name__}: {error}"})
-            else:
-                self._health.swept()
-            await asyncio.sleep(self._settings.sweep_interval)
-
-    async def _look_after_listings(self) -> None:
-        """Look again whenever the watch has listed: between our look and its listing, a deletion goes unseen."""
-        delay = _LISTING_SECONDS
-        while True:
-            await self._intake.listed.wait()
-            # A listing comes as many events; those that come after this moment make for another look.
-            await asyncio.sleep(delay)
-            self._intake.listed.clear()
-            try:
-                await self._sweep().look()
-            except Exception as error:
-                self._intake.listed.set()
-                delay = min(2 * delay, _LONGEST_LISTING_SECONDS)
-                _logger.warning("a look after a listing failed", extra={"error": f"{type(error).__name__}: {error}"})
+                if listed:
+                    self._intake.listed.set()
+                    delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
             else:
                 delay = _LISTING_SECONDS
 

@@ -7,9 +7,11 @@ interval. It deletes only what it has confirmed by a fresh read, and only by nam
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tasksession.api import names
 from tasksession.api.conditions import State
@@ -82,8 +84,9 @@ class Sweep:
 
         Everything else can be asked again for each session; without this nothing could be ended.
         """
-        await self._list_jobs()
-        await self._list_sessions()
+        policies_known = await self._list_policies_if_possible()
+        # Side by side: while one page is read here, the API server makes the next of the other.
+        await _all_of(self._list_jobs(), self._list_sessions())
         try:
             await self._list_guards()
         except ClusterError as error:
@@ -100,11 +103,13 @@ class Sweep:
             key = self._memory.session_key_of_job(job)
             if is_unattended(job, self._memory.session(key)):
                 self._queue.add(key)
+        if policies_known:
+            self._rechecks.withdrawn()
 
     async def run(self) -> None:
         """Look at everything once: what fails is left for the next time, loudly, and stops nothing else."""
         failures: list[Exception] = []
-        for part in (self.look, self._list_policies, self._list_namespaces, self._check_children):
+        for part in (self.look, self._list_namespaces, self._check_children):
             try:
                 await part()
             except Exception as error:
@@ -141,15 +146,26 @@ class Sweep:
                 self._guards.replace(found)
                 return
 
+    async def _list_policies_if_possible(self) -> bool:
+        try:
+            await self._list_policies()
+        except ClusterError as error:
+            _logger.warning("the policies could not be listed", extra={"error": str(error)})
+            return False
+        return True
+
     async def _list_policies(self) -> None:
+        """Take in the policies: before any session is known, that has none of them re-checked by itself."""
         seen = set()
         async for item in self._client.list(paths.collection("SessionPolicy")):
             seen.add(item["metadata"]["name"])
-            self._memory.see_policy(item)
+            if self._memory.see_policy(item):
+                self._rechecks.policy_changed(item["metadata"]["name"])
         for name in set(self._memory.policies()) - seen:
             policy = self._memory.policy(name)
             if policy is not None and await self._is_gone("SessionPolicy", None, name, policy.metadata.uid):
                 self._memory.lose_policy({"metadata": {"name": name, "uid": policy.metadata.uid}})
+                self._rechecks.policy_changed(name)
 
     async def _list_namespaces(self) -> None:
         async for item in self._client.list(paths.collection("Namespace"), metadata_only=True):
@@ -297,3 +313,10 @@ class Sweep:
     async def _is_gone(self, kind: str, namespace: str | None, name: str, uid: str) -> bool:
         found = await self._client.find(paths.one(kind, namespace, name))
         return found is None or bool(found["metadata"]["uid"] != uid)
+
+
+async def _all_of(*parts: Coroutine[Any, Any, None]) -> None:
+    """Do all of these side by side; raises what the first that failed raised, when none is under way any more."""
+    failed = [each for each in await asyncio.gather(*parts, return_exceptions=True) if each is not None]
+    if failed:
+        raise failed[0]

@@ -42,7 +42,7 @@ def test_streams_are_bounded_in_time() -> None:
     assert watching.server_timeout < watching.client_timeout <= 25
     assert watching.server_timeout < watching.inactivity_timeout <= 25
     assert watching.connect_timeout == 10
-    assert watching.chunk_size == 500
+    assert watching.chunk_size == 100
     assert kopf_settings().networking.request_timeout == 15
 
 
