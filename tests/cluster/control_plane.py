@@ -158,8 +158,6 @@ class ControlPlane:
             "--use-service-account-credentials=true",
             "--kube-api-qps=1000",
             "--kube-api-burst=2000",
-            "--concurrent-job-syncs=50",
-            "--concurrent-gc-syncs=50",
         ]
 
     def _scheduler(self) -> list[str]:
