@@ -1,4 +1,8 @@
-"""Row 10: etcd and the API server stop, stand still and come back, with sessions under way and deadlines passing."""
+"""Rows 6 and 10: what needs a control plane of its own.
+
+etcd and the API server stop, stand still and come back, with sessions under way and deadlines passing; the operator's
+own rights are taken, and a namespace is deleted, in mid-grant.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from typing import Any
 import pytest
 
 from tests.cluster import Cluster, wait_for
+from tests.cluster.api import Object
 from tests.cluster.installation import install
 from tests.faults import invariants
 from tests.faults.lane import Ground, Lane
+from tests.faults.plans import Fault, Plan, Trigger
 from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note_one
 from tests.faults.traffic import Request
@@ -138,9 +144,9 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     removed = list(firsts.values())
     ended_by_operator = [deadlines[each.name.rsplit("-", 1)[0]] for each in removed]
     strays = _strays(ended_by_operator)
-    # An API server that comes back refuses some for a moment, longer on a busy machine: those come in a wave of their
-    # own. In an order that is none, sessions are a third of all places away from where they belong.
-    assert statistics.mean(strays) < half / 4, f"the oldest did not go first: {strays}"
+    # An API server that comes back refuses some requests for a moment: one session or the other goes a little later.
+    # In an order that is none, sessions are a third of all places away from where they belong.
+    assert statistics.mean(strays) < half / 10, f"the oldest did not go first: {strays}"
     nearly_all = removed[9 * half // 10].arrived
     early = [each for each in others if each.arrived < nearly_all]
     assert len(early) <= half // 2, f"these came before rights were gone: {[str(each) for each in early]}"
@@ -154,6 +160,89 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     lane.check()
     assert not lane.violations
     assert invariants.no_tokens(Snapshot.take(lane.admin, lane.namespace).objects) == []
+
+
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_OPERATOR_ROLE = f"{_RBAC}/clusterroles/tasksession-operator"
+_OPERATOR_BINDING = f"{_RBAC}/clusterrolebindings/tasksession-operator"
+
+
+def _request_held_up(lane: Lane) -> None:
+    """Request a session, and return while the creation of its ServiceAccount is held up."""
+    held = Plan(Trigger(verb="create", resource="serviceaccounts"), Fault.DELAY, seconds=4)
+    lane.proxy.arm(held)
+    lane.world.request("mid")
+    lane.wait(lambda: held in lane.proxy.fired, what="the grant to be under way")
+
+
+def _plain(item: Object) -> Object:
+    kept = {key: value for key, value in item["metadata"].items() if key in ("name", "labels", "annotations")}
+    return {**item, "metadata": kept}
+
+
+@pytest.mark.timeout(300)
+def test_a_right_that_the_operator_lost_is_named_and_nothing_is_granted(
+    own_lane: Lane, record_property: Record
+) -> None:
+    """Its ClusterRole loses ServiceAccounts in mid-grant: the session waits and says so, and goes on once it may."""
+    lane, world = own_lane, own_lane.world
+    role = lane.admin.get(_OPERATOR_ROLE)
+    less = [rule for rule in role["rules"] if "serviceaccounts" not in rule["resources"]]
+    assert less != role["rules"]
+    _request_held_up(lane)
+    lane.admin.patch(_OPERATOR_ROLE, {"rules": less})
+    try:
+        lane.wait(lambda: world.ready("mid")["reason"] == "APIError", what="the session to say why it waits")
+        assert "The operator may not create the ServiceAccount" in world.ready("mid")["message"]
+        assert not world.children("ServiceAccount")
+        assert not world.children("RoleBinding")
+    finally:
+        lane.admin.patch(_OPERATOR_ROLE, {"rules": role["rules"]})
+    _wait_states(lane, {"mid": "Active"})
+    note_one(record_property, row="6", fault="ClusterRole loses ServiceAccounts in mid-grant")
+
+
+@pytest.mark.timeout(300)
+def test_an_operator_whose_binding_is_removed_grants_nothing_and_recovers(
+    own_lane: Lane, record_property: Record
+) -> None:
+    """It may not even write a status then: rights end at their deadlines all the same, and nothing new is granted."""
+    lane, world = own_lane, own_lane.world
+    world.request("short", ttl="20s")
+    identity = world.wait_state("short", "Active")["serviceAccountName"]
+    _request_held_up(lane)
+    binding = lane.admin.get(_OPERATOR_BINDING)
+    lane.admin.delete(_OPERATOR_BINDING)
+    try:
+        lane.wait(lambda: not world.has_rights(identity), what="Kubernetes to end what is over", timeout=60)
+        assert not world.children("RoleBinding")
+        assert _states(lane)["mid"] == "Pending"
+    finally:
+        lane.admin.create(f"{_RBAC}/clusterrolebindings", _plain(binding))
+    _wait_states(lane, {"mid": "Active", "short": "Expired"})
+    lane.check()
+    assert not lane.violations, lane.violations
+    note_one(record_property, row="6", fault="the operator's ClusterRoleBinding is removed in mid-grant")
+
+
+@pytest.mark.timeout(300)
+def test_a_namespace_deleted_in_mid_grant_is_granted_nothing(own_lane: Lane, record_property: Record) -> None:
+    """What may no longer be created is not: the namespace goes, and the operator stays."""
+    lane, world = own_lane, own_lane.world
+    _request_held_up(lane)
+    path = f"/api/v1/namespaces/{lane.namespace}"
+    lane.admin.delete(path)
+
+    def gone() -> bool:
+        return world.refusal_of(lambda: lane.admin.get(path)) is not None
+
+    lane.wait(gone, what="the namespace to be gone", timeout=120)
+    entries = lane.ground.audit.writes(lane.namespace)
+    made = [each for each in entries if each.committed and each.verb == "create" and each.resource == "rolebindings"]
+    assert not [each for each in made if each.name.startswith("ts-")], made
+    assert lane.operator.alive
+    assert not invariants.crashes(lane.operator.log.read_text())
+    note_one(record_property, row="6", fault="namespace deleted in mid-grant")
 
 
 def _strays(moments: list[float]) -> list[int]:
