@@ -60,7 +60,7 @@ def main() -> None:
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
-    default=64,
+    default=128,
     envvar="TASKSESSION_WORKERS",
     show_envvar=True,
     help="How many sessions are worked on at once.",

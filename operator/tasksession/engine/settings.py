@@ -16,7 +16,7 @@ class Settings:
     kubeconfig: Path | None = None
     namespaces: tuple[str, ...] = ()
     excluded_namespaces: tuple[str, ...] = ("kube-*",)
-    workers: int = 64
+    workers: int = 128
     sweep_interval: float = 300.0
     request_timeout: float = 10.0
     probe_host: str = "127.0.0.1"
