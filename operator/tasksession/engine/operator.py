@@ -256,6 +256,7 @@ class Operator:
                     await self._sweep().look()
                 except Exception:
                     _logger.exception("the first look at the cluster failed")
+                    gc.collect()
                     await asyncio.sleep(1.0)
                 else:
                     self._health.synced = True

@@ -63,9 +63,10 @@ class WorkQueue:
         """For how many seconds a worker has been at the key that it is at longest, 0 where none works."""
         return time.monotonic() - min(self._working.values()) if self._working else 0.0
 
-    def others_end(self, key: Key) -> bool:
-        """Whether another key that takes rights away waits, or is worked at."""
-        return bool(self._ending - {key}) or (bool(self._heap) and self._heap[0][0] < NORMAL)
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is given out."""
+        return self._closed
 
     def add(self, key: Key, order: float = NORMAL) -> None:
         """Put a key in, or move it forward; while a worker has it, it comes back when the worker is done."""

@@ -18,6 +18,7 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
+from tasksession.cluster.errors import ClusterError
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
@@ -85,6 +86,8 @@ class Reconciler:
         )
         self._operator_username = operator_username
         self._progress: dict[str, Progress] = {}
+        self._held: dict[str, _Attempt] = {}
+        """Attempts that began to take rights and have more to do: what they knew decides how they end."""
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
 
@@ -97,7 +100,7 @@ class Reconciler:
     def report_missing(self, session: TaskSession, message: str) -> None:
         """Have a session ended whose identity or rights are gone, as the sweep saw."""
         current = self._memory.session(key_of(session))
-        if current is None or current.status.state is not State.ACTIVE:
+        if current is None or current.status.state is not State.ACTIVE or session.metadata.uid in self._held:
             return
         self._identity_missing[session.metadata.uid] = message
         self._queue.add(key_of(session), 0.0)
@@ -134,13 +137,19 @@ class Reconciler:
         return used is not None and self._client.clock.now() < used + timedelta(seconds=1)
 
     async def drain(self) -> None:
-        """Wait for what was started beside the sessions' own steps: Events."""
+        """Bring sessions to rest that gave way to others, then wait for what was started beside all steps: Events."""
+        for state in list(self._held.values()):
+            key = key_of(state.session)
+            try:
+                await self.reconcile(key)
+            except ClusterError as error:
+                _logger.warning("a session is left to the next start", extra=failure_fields(key, error, 0.0))
         await self._events.drain()
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
         uid = session.metadata.uid
-        state = _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
+        state = self._resumed(session) or _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
         try:
             for _ in range(_STEP_LIMIT):
                 self.arm_deadline(state.session)
@@ -161,14 +170,31 @@ class Reconciler:
                     return True
             raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
         except BaseException:
-            if removed or state.session.status.state is State.ACTIVE:
+            if state.takes_rights:
+                self._held[uid] = state
+            elif removed or state.session.status.state is State.ACTIVE:
                 # What is gone stays gone.
                 self._progress[uid] = state.progress
+            elif state.progress.timer_uid is not None and state.progress.found is None and not is_joined(session):
+                self._progress[uid] = state.progress.for_next_attempt
             raise
         finally:
-            if not removed and self._is_ungranted(state.session) and state.progress.timer_uid is not None:
-                self._progress[uid] = state.progress.for_next_attempt
             self._reviewer.settle(uid)
+
+    def _resumed(self, session: TaskSession) -> _Attempt | None:
+        """Go on with the attempt that has begun to take a session's rights; None where there is none.
+
+        There is no way back: a policy that has been set right since, or a look-up that now fails, must not leave a
+        session active without its rights.
+        """
+        state = self._held.pop(session.metadata.uid, None)
+        if state is None:
+            return None
+        if int(session.metadata.resource_version or 0) > int(state.session.metadata.resource_version or 0):
+            self._follow(state, session)
+        if self._is_ungranted(state.session) and state.refusal is None:
+            state.review = None
+        return state
 
     async def _observe(self, state: _Attempt, *, removed: bool) -> Observed:
         session = state.session
@@ -275,6 +301,7 @@ class Reconciler:
         Where one stays, the timer goes all the same: it takes the identity that the RoleBinding names.
         """
         progress = state.progress
+        state.takes_rights = True
         done = await asyncio.gather(
             *(self._applier.apply(action, progress) for action in decision.actions), return_exceptions=True
         )
@@ -361,11 +388,11 @@ class Reconciler:
         Also where no other waits: an API server that has nothing else to do at that moment refuses the token sooner,
         and sessions that share a deadline do not disturb each other.
         """
-        if not decision.urgent:
+        if not decision.urgent or self._queue.closed:
             return False
         if not any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
             return False
-        self._progress[state.session.metadata.uid] = state.progress
+        self._held[state.session.metadata.uid] = state
         self._queue.add_later(key_of(state.session), _AFTER_RIGHTS_SECONDS)
         return True
 
@@ -384,6 +411,7 @@ class Reconciler:
         uid = session.metadata.uid
         self._memory.forget_end(session)
         self._progress.pop(uid, None)
+        self._held.pop(uid, None)
         self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
@@ -410,6 +438,7 @@ class _Attempt:
         self.review: Review | None = None
         self.refusal: Refusal | None = None
         self.job_read = False
+        self.takes_rights = False
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

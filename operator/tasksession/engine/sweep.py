@@ -78,6 +78,7 @@ class Sweep:
         self._rechecks = rechecks
         self._deadlines = deadlines
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
+        self._failed: ClusterError | None = None
 
     async def look(self) -> None:
         """See which sessions and Jobs there are, and queue what is to be done. Raises ClusterError where that failed.
@@ -116,6 +117,8 @@ class Sweep:
                 _logger.exception("a part of the sweep failed", extra={"part": part.__name__.strip("_")})
                 failures.append(error)
         await self._rechecks.run(session for session in self._memory.sessions() if session.status.state is State.ACTIVE)
+        if self._failed is not None:
+            failures.append(self._failed)
         if failures:
             raise failures[0]
 
@@ -151,6 +154,7 @@ class Sweep:
             await self._list_policies()
         except ClusterError as error:
             _logger.warning("the policies could not be listed", extra={"error": str(error)})
+            self._failed = error
             return False
         return True
 
@@ -318,5 +322,9 @@ class Sweep:
 async def _all_of(*parts: Coroutine[Any, Any, None]) -> None:
     """Do all of these side by side; raises what the first that failed raised, when none is under way any more."""
     failed = [each for each in await asyncio.gather(*parts, return_exceptions=True) if each is not None]
-    if failed:
-        raise failed[0]
+    try:
+        if failed:
+            raise failed[0]
+    finally:
+        # The error's traceback holds this frame: what it was at would be held for as long.
+        failed.clear()

@@ -133,8 +133,10 @@ def _make_children(
 ) -> Decision:
     """Create what is not there yet, one owner before what it owns, and end with the status and the release."""
     identity = names.Identity(job.uid, int(deadline.timestamp()))
-    # What an earlier attempt made for another Job, or for another deadline, is another identity's.
-    progress = observed.progress if observed.progress.identity == identity.name else Progress()
+    progress = observed.progress
+    if progress.identity != identity.name or progress.found is not None:
+        # What was made for another Job or another deadline is another identity's; what was looked for is being removed.
+        progress = Progress()
     access = effective_access(session, policy)
     assert access is not None  # noqa: S101 - a verdict that allows has an access; nothing is granted without
     if progress.timer_uid is None:

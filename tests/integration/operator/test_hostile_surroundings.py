@@ -98,6 +98,60 @@ def labelled_jobs(world: World) -> Iterator[None]:
     world.admin.delete(f"{_ROOT}/mutatingadmissionpolicies/{name}")
 
 
+@pytest.fixture
+def no_inline_roles(world: World) -> Iterator[None]:
+    """Yield with a policy of somebody else's in force that lets nobody bind a Role in this namespace."""
+    name = f"roles-{world.namespace}"
+    spec: Object = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+            "resourceRules": [
+                {
+                    "apiGroups": ["rbac.authorization.k8s.io"],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["rolebindings"],
+                }
+            ],
+        },
+        "validations": [{"expression": "object.roleRef.kind != 'Role'", "message": "no Roles here"}],
+    }
+    world.admin.create(f"{_ROOT}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": spec})
+    binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
+    world.admin.create(f"{_ROOT}/validatingadmissionpolicybindings", binding)
+    probe = {
+        "metadata": {"name": "probe"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "none"},
+        "subjects": [],
+    }
+
+    def refuses() -> bool:
+        refused = world.refusal_of(lambda: world.admin.create(world.path("RoleBinding"), probe))
+        if refused is None:
+            world.admin.delete(world.path("RoleBinding", "probe"))
+        return refused is not None and "no Roles here" in refused.message
+
+    wait_for(refuses, timeout=10, what="the policy to be in force", interval=0.2)
+    yield
+    world.admin.delete(f"{_ROOT}/validatingadmissionpolicybindings/{name}")
+    world.admin.delete(f"{_ROOT}/validatingadmissionpolicies/{name}")
+
+
+def test_a_right_that_something_else_refuses_denies_all_of_them_once(
+    world: World, operator: OperatorProcess, no_inline_roles: None
+) -> None:
+    """One RoleBinding is made and the next refused: the first is taken again, and nothing is tried a second time."""
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["triage"]}]
+    world.request("mixed", access={"roles": [{"kind": "ClusterRole", "name": "view"}], "rules": rules})
+    world.wait_state("mixed", "Denied")
+    assert "no Roles here" in world.ready("mixed")["message"]
+    world.wait_nothing_left()
+    writes = [each for each in world.writes() if each[1] == "rolebindings"]
+    assert writes.count(("delete", "rolebindings")) == 1, writes
+    assert writes.count(("create", "rolebindings")) <= 2, writes
+
+
 def test_a_job_that_something_else_changes_fails_at_once(
     world: World, operator: OperatorProcess, labelled_jobs: None
 ) -> None:

@@ -41,13 +41,7 @@ async def test_urgent_keys_come_first_and_the_oldest_deadline_among_them() -> No
     queue.add(key("grant"))
     queue.add(key("late"), 200.0)
     queue.add(key("overdue"), 100.0)
-    assert queue.others_end(key("grant"))
     assert [await taken(queue) for _ in range(3)] == ["overdue", "late", "grant"]
-    assert queue.others_end(key("overdue"))
-    queue.done(key("late"))
-    assert not queue.others_end(key("overdue"))
-    queue.done(key("overdue"))
-    assert not queue.others_end(key("grant"))
 
 
 async def test_a_waiting_key_can_be_moved_forward_and_not_back() -> None:

@@ -171,11 +171,9 @@ class OperatorModel:
         except Unavailable:
             if attempt.session.status.state is State.ACTIVE or removed:
                 self._progress[uid] = attempt.progress
-            raise
-        finally:
-            state = attempt.session.status.state
-            if state is not State.ACTIVE and not state.final and not removed and attempt.progress.timer_uid is not None:
+            elif attempt.progress.timer_uid is not None and attempt.progress.found is None:
                 self._progress[uid] = attempt.progress.for_next_attempt
+            raise
 
     def _observe(self, attempt: Attempt, *, removed: bool) -> Observed:
         session = attempt.session

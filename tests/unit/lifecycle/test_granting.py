@@ -65,6 +65,12 @@ def test_an_identity_that_was_made_is_not_made_again() -> None:
     assert kinds(decide(make.session(), observed, make.NOW).actions) == ["CreateRoleBinding"]
 
 
+def test_what_is_being_removed_is_not_built_upon() -> None:
+    """Where a grant's children were looked for to be removed, a grant after all begins with a timer of its own."""
+    observed = make.observed(review=make.allowed(), job=make.job(), progress=replace(make.made(), found=()))
+    assert kinds(decide(make.session(), observed, make.NOW).actions) == ["CreateTimer"]
+
+
 def test_a_job_that_is_gone_after_its_timer_was_made_ends_the_session() -> None:
     """What was made for it must never be taken for a Job that is created in its place."""
     progress = replace(make.made().for_next_attempt, found=())
