@@ -34,7 +34,9 @@ setup: $(STAMP) ## Make .venv with pinned dependencies; does nothing when it is 
 $(STAMP): pyproject.toml requirements/dev.txt operator/tasksession/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	# All of it is pinned. Left to look for dependencies, pip takes a newer release of a package that is asked for with
+	# an extra, and then finds that it has no hash for it.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
