@@ -79,6 +79,89 @@ def _outage(cluster: Cluster, kind: str, component: str) -> None:
         cluster.resume(component)
 
 
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_OPERATOR_ROLE = f"{_RBAC}/clusterroles/tasksession-operator"
+_OPERATOR_BINDING = f"{_RBAC}/clusterrolebindings/tasksession-operator"
+
+
+def _request_held_up(lane: Lane) -> None:
+    """Request a session, and return while the creation of its ServiceAccount is held up."""
+    held = Plan(Trigger(verb="create", resource="serviceaccounts"), Fault.DELAY, seconds=4)
+    lane.proxy.arm(held)
+    lane.world.request("mid")
+    lane.wait(lambda: held in lane.proxy.fired, what="the grant to be under way")
+
+
+def _plain(item: Object) -> Object:
+    kept = {key: value for key, value in item["metadata"].items() if key in ("name", "labels", "annotations")}
+    return {**item, "metadata": kept}
+
+
+@pytest.mark.timeout(300)
+def test_a_right_that_the_operator_lost_is_named_and_nothing_is_granted(
+    own_lane: Lane, record_property: Record
+) -> None:
+    """Its ClusterRole loses ServiceAccounts in mid-grant: the session waits and says so, and goes on once it may."""
+    lane, world = own_lane, own_lane.world
+    role = lane.admin.get(_OPERATOR_ROLE)
+    less = [rule for rule in role["rules"] if "serviceaccounts" not in rule["resources"]]
+    assert less != role["rules"]
+    _request_held_up(lane)
+    lane.admin.patch(_OPERATOR_ROLE, {"rules": less})
+    try:
+        lane.wait(lambda: world.ready("mid")["reason"] == "APIError", what="the session to say why it waits")
+        assert "The operator may not create the ServiceAccount" in world.ready("mid")["message"]
+        assert not world.children("ServiceAccount")
+        assert not world.children("RoleBinding")
+    finally:
+        lane.admin.patch(_OPERATOR_ROLE, {"rules": role["rules"]})
+    _wait_states(lane, {"mid": "Active"})
+    note_one(record_property, row="6", fault="ClusterRole loses ServiceAccounts in mid-grant")
+
+
+@pytest.mark.timeout(300)
+def test_an_operator_whose_binding_is_removed_grants_nothing_and_recovers(
+    own_lane: Lane, record_property: Record
+) -> None:
+    """It may not even write a status then: rights end at their deadlines all the same, and nothing new is granted."""
+    lane, world = own_lane, own_lane.world
+    world.request("short", ttl="20s")
+    identity = world.wait_state("short", "Active")["serviceAccountName"]
+    _request_held_up(lane)
+    binding = lane.admin.get(_OPERATOR_BINDING)
+    lane.admin.delete(_OPERATOR_BINDING)
+    try:
+        lane.wait(lambda: not world.has_rights(identity), what="Kubernetes to end what is over", timeout=120)
+        assert not world.children("RoleBinding")
+        assert _states(lane)["mid"] == "Pending"
+    finally:
+        lane.admin.create(f"{_RBAC}/clusterrolebindings", _plain(binding))
+    _wait_states(lane, {"mid": "Active", "short": "Expired"})
+    lane.check()
+    assert not lane.violations, lane.violations
+    note_one(record_property, row="6", fault="the operator's ClusterRoleBinding is removed in mid-grant")
+
+
+@pytest.mark.timeout(300)
+def test_a_namespace_deleted_in_mid_grant_is_granted_nothing(own_lane: Lane, record_property: Record) -> None:
+    """What may no longer be created is not: the namespace goes, and the operator stays."""
+    lane, world = own_lane, own_lane.world
+    _request_held_up(lane)
+    path = f"/api/v1/namespaces/{lane.namespace}"
+    lane.admin.delete(path)
+
+    def gone() -> bool:
+        return world.refusal_of(lambda: lane.admin.get(path)) is not None
+
+    lane.wait(gone, what="the namespace to be gone", timeout=120)
+    entries = lane.ground.audit.writes(lane.namespace)
+    made = [each for each in entries if each.committed and each.verb == "create" and each.resource == "rolebindings"]
+    assert not [each for each in made if each.name.startswith("ts-")], made
+    assert lane.operator.alive
+    assert not invariants.crashes(lane.operator.log.read_text())
+    note_one(record_property, row="6", fault="namespace deleted in mid-grant")
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("component", ["etcd", "kube-apiserver"])
 @pytest.mark.parametrize("kind", ["restart", "SIGSTOP for 12 s"])
@@ -163,89 +246,6 @@ def test_expired_sessions_end_first_when_the_api_server_returns(own_lane: Lane, 
     lane.check()
     assert not lane.violations
     assert invariants.no_tokens(Snapshot.take(lane.admin, lane.namespace).objects) == []
-
-
-_RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_OPERATOR_ROLE = f"{_RBAC}/clusterroles/tasksession-operator"
-_OPERATOR_BINDING = f"{_RBAC}/clusterrolebindings/tasksession-operator"
-
-
-def _request_held_up(lane: Lane) -> None:
-    """Request a session, and return while the creation of its ServiceAccount is held up."""
-    held = Plan(Trigger(verb="create", resource="serviceaccounts"), Fault.DELAY, seconds=4)
-    lane.proxy.arm(held)
-    lane.world.request("mid")
-    lane.wait(lambda: held in lane.proxy.fired, what="the grant to be under way")
-
-
-def _plain(item: Object) -> Object:
-    kept = {key: value for key, value in item["metadata"].items() if key in ("name", "labels", "annotations")}
-    return {**item, "metadata": kept}
-
-
-@pytest.mark.timeout(300)
-def test_a_right_that_the_operator_lost_is_named_and_nothing_is_granted(
-    own_lane: Lane, record_property: Record
-) -> None:
-    """Its ClusterRole loses ServiceAccounts in mid-grant: the session waits and says so, and goes on once it may."""
-    lane, world = own_lane, own_lane.world
-    role = lane.admin.get(_OPERATOR_ROLE)
-    less = [rule for rule in role["rules"] if "serviceaccounts" not in rule["resources"]]
-    assert less != role["rules"]
-    _request_held_up(lane)
-    lane.admin.patch(_OPERATOR_ROLE, {"rules": less})
-    try:
-        lane.wait(lambda: world.ready("mid")["reason"] == "APIError", what="the session to say why it waits")
-        assert "The operator may not create the ServiceAccount" in world.ready("mid")["message"]
-        assert not world.children("ServiceAccount")
-        assert not world.children("RoleBinding")
-    finally:
-        lane.admin.patch(_OPERATOR_ROLE, {"rules": role["rules"]})
-    _wait_states(lane, {"mid": "Active"})
-    note_one(record_property, row="6", fault="ClusterRole loses ServiceAccounts in mid-grant")
-
-
-@pytest.mark.timeout(300)
-def test_an_operator_whose_binding_is_removed_grants_nothing_and_recovers(
-    own_lane: Lane, record_property: Record
-) -> None:
-    """It may not even write a status then: rights end at their deadlines all the same, and nothing new is granted."""
-    lane, world = own_lane, own_lane.world
-    world.request("short", ttl="20s")
-    identity = world.wait_state("short", "Active")["serviceAccountName"]
-    _request_held_up(lane)
-    binding = lane.admin.get(_OPERATOR_BINDING)
-    lane.admin.delete(_OPERATOR_BINDING)
-    try:
-        lane.wait(lambda: not world.has_rights(identity), what="Kubernetes to end what is over", timeout=60)
-        assert not world.children("RoleBinding")
-        assert _states(lane)["mid"] == "Pending"
-    finally:
-        lane.admin.create(f"{_RBAC}/clusterrolebindings", _plain(binding))
-    _wait_states(lane, {"mid": "Active", "short": "Expired"})
-    lane.check()
-    assert not lane.violations, lane.violations
-    note_one(record_property, row="6", fault="the operator's ClusterRoleBinding is removed in mid-grant")
-
-
-@pytest.mark.timeout(300)
-def test_a_namespace_deleted_in_mid_grant_is_granted_nothing(own_lane: Lane, record_property: Record) -> None:
-    """What may no longer be created is not: the namespace goes, and the operator stays."""
-    lane, world = own_lane, own_lane.world
-    _request_held_up(lane)
-    path = f"/api/v1/namespaces/{lane.namespace}"
-    lane.admin.delete(path)
-
-    def gone() -> bool:
-        return world.refusal_of(lambda: lane.admin.get(path)) is not None
-
-    lane.wait(gone, what="the namespace to be gone", timeout=120)
-    entries = lane.ground.audit.writes(lane.namespace)
-    made = [each for each in entries if each.committed and each.verb == "create" and each.resource == "rolebindings"]
-    assert not [each for each in made if each.name.startswith("ts-")], made
-    assert lane.operator.alive
-    assert not invariants.crashes(lane.operator.log.read_text())
-    note_one(record_property, row="6", fault="namespace deleted in mid-grant")
 
 
 def _strays(moments: list[float]) -> list[int]:

@@ -86,6 +86,7 @@ class Reconciler:
         )
         self._operator_username = operator_username
         self._progress: dict[str, Progress] = {}
+        self._broken_off: set[str] = set()
         self._held: dict[str, _Attempt] = {}
         """Attempts that began to take rights and have more to do: what they knew decides how they end."""
         self._asked: dict[str, int] = {}
@@ -179,6 +180,8 @@ class Reconciler:
                 self._progress[uid] = state.progress.for_next_attempt
             raise
         finally:
+            if not removed and self._is_ungranted(state.session) and state.progress.timer_uid is not None:
+                self._broken_off.add(uid)
             self._reviewer.settle(uid)
 
     def _resumed(self, session: TaskSession) -> _Attempt | None:
@@ -202,7 +205,7 @@ class Reconciler:
         job = self._memory.job_of(session)
         if not removed and self._is_doubtful(session, job):
             job = await self._read_job(session, job)
-        elif not removed and job is not None and self._may_be_a_namesake(session) and not state.job_read:
+        elif not removed and job is not None and self._is_read_once(session) and not state.job_read:
             state.job_read = True
             job = await self._read_job(session, job)
         return Observed(
@@ -234,10 +237,13 @@ class Reconciler:
             return job is None or job.uid != owner
         return job is not None and job.owner_uid != session.metadata.uid
 
-    @staticmethod
-    def _may_be_a_namesake(session: TaskSession) -> bool:
-        """Whether the Job that is known may be one of the same name before: what joins is told by its name alone."""
-        return Reconciler._is_ungranted(session) and is_joined(session)
+    def _is_read_once(self, session: TaskSession) -> bool:
+        """Whether an attempt that may grant reads the Job that is known.
+
+        What joins is told by its name alone, and may be a namesake. Where an attempt was broken off, what it made may
+        be gone with the Job, untold: made again for the same Job, it would be the same identity once more.
+        """
+        return self._is_ungranted(session) and (is_joined(session) or session.metadata.uid in self._broken_off)
 
     @staticmethod
     def _is_ungranted(session: TaskSession) -> bool:
@@ -326,6 +332,7 @@ class Reconciler:
         before, after = state.session.status.state, session.status.state
         state.session = session
         if after is State.ACTIVE and before is not State.ACTIVE:
+            self._broken_off.discard(session.metadata.uid)
             fields = {
                 "session": session.metadata.name,
                 "namespace": session.metadata.namespace,
@@ -412,6 +419,7 @@ class Reconciler:
         self._memory.forget_end(session)
         self._progress.pop(uid, None)
         self._held.pop(uid, None)
+        self._broken_off.discard(uid)
         self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
