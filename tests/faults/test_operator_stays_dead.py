@@ -61,8 +61,9 @@ def test_rights_end_wherever_the_operator_died(
 
     with ThreadPoolExecutor(len(lanes)) as pool:
         found = dict(pool.map(one, stages))
-    # The later stages had something to lose, or nothing would have been shown.
-    assert "RoleBinding" in found[stages[-1]]
+    # There was something to lose, or nothing would have been shown. A write more than in the reference run, such as a
+    # status that says what a session waits for, makes the stages come earlier.
+    assert any("RoleBinding" in left for left in found.values()), found
     assert "ServiceAccount" in found[stages[-1]]
     print(f"{len(found)} of {len(stages)} stages: the rights ended {end.__name__.replace('_', ' ')}")  # noqa: T201
 

@@ -20,6 +20,9 @@ from tasksession.cluster.errors import ClusterError, Conflict, Missing, Taken
 
 _logger = logging.getLogger(__name__)
 
+#: How long after the end of the holder's time a standby tries, in seconds.
+_MARGIN = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseSettings:
@@ -47,7 +50,8 @@ class LeaseGate:
         self._path = paths.one("Lease", settings.namespace, settings.name)
         self._renewed: float | None = None
         self._task: asyncio.Task[None] | None = None
-        self._observed: tuple[str, float] | None = None
+        self._observed: str | None = None
+        self._expires = 0.0
         self._lease: Object = {}
         self._taken = False
 
@@ -69,9 +73,14 @@ class LeaseGate:
     async def acquire(self) -> None:
         """Wait until the Lease is ours, then keep renewing it in the background."""
         while not await self._try():  # noqa: ASYNC110 - what is waited for is in the API server
-            await asyncio.sleep(self._settings.retry)
+            await asyncio.sleep(self._pause())
         _logger.info("the Lease is held", extra={"identity": self._settings.identity})
         self._task = asyncio.create_task(self._keep(), name="lease")
+
+    def _pause(self) -> float:
+        """How long a standby waits: not beyond the moment in which the holder's time is over."""
+        left = self._expires - time.monotonic()
+        return min(self._settings.retry, left + _MARGIN) if left > 0 else self._settings.retry
 
     async def release(self) -> None:
         """Stop renewing and let a standby take over at once."""
@@ -145,11 +154,12 @@ class LeaseGate:
 
     def _expired(self, version: str, spec: dict[str, Any]) -> bool:
         """Whether the holder has not renewed for as long as it said, by our own watching of it."""
-        if self._observed is None or self._observed[0] != version:
-            self._observed = (version, time.monotonic())
+        if self._observed != version:
+            self._observed = version
+            duration = max(float(spec.get("leaseDurationSeconds") or 0), self._settings.duration)
+            self._expires = time.monotonic() + duration
             return False
-        duration = max(float(spec.get("leaseDurationSeconds") or 0), self._settings.duration)
-        return time.monotonic() - self._observed[1] > duration
+        return time.monotonic() > self._expires
 
     async def _create(self, now: str) -> bool:
         body = {
