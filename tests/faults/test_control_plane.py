@@ -31,7 +31,7 @@ from tests.integration.operator.world import CEILING
 ACTIVE = int(os.environ.get("TASKSESSION_FAULT_ACTIVE", "500"))
 AWAY = float(os.environ.get("TASKSESSION_FAULT_AWAY", "90"))
 #: The shortest time to live of those that expire meanwhile: all have to be granted before the first does.
-SOONEST = 50 if AWAY < 300 else 150
+SOONEST = 70 if AWAY < 300 else 150
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -35,6 +35,9 @@ def _version(resource_version: str) -> int:
     return int(resource_version) if resource_version.isdecimal() else 0
 
 
+#: A deadline that is so near counts as come: the server's time is known to some milliseconds, and a session that is
+#: called at its deadline must not stand behind all others because it came a moment early.
+_NEAR = timedelta(seconds=1)
 #: Of so many objects that are gone it is remembered that they are: more than any answer can be late by.
 _GONE_LIMIT = 4096
 
@@ -229,7 +232,7 @@ class Memory:
             return NORMAL
         deadline = session.status.deadline
         job = self.job_of(session)
-        ending = now >= deadline or session.spec.revoked or job is None or job.end is not None
+        ending = now + _NEAR >= deadline or session.spec.revoked or job is None or job.end is not None
         ending = ending or self.namespace_ends(key.namespace)
         return deadline.timestamp() if ending else NORMAL
 

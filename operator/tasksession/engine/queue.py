@@ -34,7 +34,9 @@ class Key(NamedTuple):
 class WorkQueue:
     """A deduplicating priority queue for asyncio workers, with back-off per key."""
 
-    def __init__(self, *, base: float = 0.05, ceiling: float = 30.0, urgent_ceiling: float = 5.0) -> None:
+    def __init__(
+        self, *, base: float = 0.05, ceiling: float = 30.0, urgent_ceiling: float = 5.0, pause: float = 0.25
+    ) -> None:
         self._heap: list[tuple[float, int, Key]] = []
         self._queued: dict[Key, float] = {}
         self._working: dict[Key, float] = {}
@@ -47,6 +49,7 @@ class WorkQueue:
         self._closed = False
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._urgent_waiters: deque[asyncio.Future[None]] = deque()
+        self._pause, self._pausing = pause, False
         self._base, self._ceiling, self._urgent_ceiling = base, ceiling, urgent_ceiling
         self.away: Callable[[], bool] = lambda: False
         """Whether the API server is away. `hurry` has to be called when it is back: most workers wait until then."""
@@ -117,7 +120,15 @@ class WorkQueue:
         # A Retry-After is honoured up to a bound: what stands in front of an API server may ask for hours.
         delay = max(delay, min(at_least, self._ceiling))
         self.add_later(key, delay, order)
+        if self.away() and not self._pausing:
+            # Many sessions wait, and one request is enough to know that the API server is not back.
+            self._pausing = True
+            asyncio.get_running_loop().call_later(self._pause, self._go_on)
         return delay
+
+    def _go_on(self) -> None:
+        self._pausing = False
+        self._wake_next()
 
     def succeed(self, key: Key) -> None:
         """Forget a key's failures."""
@@ -170,7 +181,7 @@ class WorkQueue:
         """Whether enough workers are at work for now."""
         if order >= NORMAL and self._ending and len(self._working) - len(self._ending) >= _BESIDE_ENDINGS:
             return True
-        return len(self._working) >= _TRYING_WHILE_AWAY and self.away()
+        return (self._pausing or len(self._working) >= _TRYING_WHILE_AWAY) and self.away()
 
     def _wake_next(self) -> None:
         if self._heap and not _wake(self._waiters) and self._heap[0][0] < NORMAL:

@@ -19,6 +19,7 @@ from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
 from tasksession.cluster.errors import ClusterError
+from tasksession.engine.attempts import Attempt, Attempts, is_ungranted
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
@@ -28,7 +29,7 @@ from tasksession.engine.reviews import Reviewer
 from tasksession.lifecycle import actions
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import last_resort
-from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal, Review
+from tasksession.lifecycle.observed import Observed, ObservedJob, Progress
 from tasksession.lifecycle.plan import plan
 from tasksession.lifecycle.status import reason_of
 from tasksession.lifecycle.task_job import asking_job, belongs, is_joined, job_name
@@ -85,10 +86,7 @@ class Reconciler:
             client=client, applier=self._applier, memory=memory, queue=queue, post=self._events.post
         )
         self._operator_username = operator_username
-        self._progress: dict[str, Progress] = {}
-        self._broken_off: set[str] = set()
-        self._held: dict[str, _Attempt] = {}
-        """Attempts that began to take rights and have more to do: what they knew decides how they end."""
+        self._attempts = Attempts()
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
 
@@ -101,7 +99,7 @@ class Reconciler:
     def report_missing(self, session: TaskSession, message: str) -> None:
         """Have a session ended whose identity or rights are gone, as the sweep saw."""
         current = self._memory.session(key_of(session))
-        if current is None or current.status.state is not State.ACTIVE or session.metadata.uid in self._held:
+        if current is None or current.status.state is not State.ACTIVE or self._attempts.holds(session.metadata.uid):
             return
         self._identity_missing[session.metadata.uid] = message
         self._queue.add(key_of(session), 0.0)
@@ -139,8 +137,8 @@ class Reconciler:
 
     async def drain(self) -> None:
         """Bring sessions to rest that gave way to others, then wait for what was started beside all steps: Events."""
-        for state in list(self._held.values()):
-            key = key_of(state.session)
+        for held in self._attempts.held:
+            key = key_of(held.session)
             try:
                 await self.reconcile(key)
             except ClusterError as error:
@@ -149,77 +147,67 @@ class Reconciler:
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
-        uid = session.metadata.uid
-        state = self._resumed(session) or _Attempt(session=session, progress=self._progress.pop(uid, Progress()))
+        attempt = self._resumed(session) or self._attempts.begin(session)
         try:
             for _ in range(_STEP_LIMIT):
-                self.arm_deadline(state.session)
-                decision = plan(state.session, await self._observe(state, removed=removed), self._client.clock.now())
+                self.arm_deadline(attempt.session)
+                decision = plan(
+                    attempt.session, await self._observe(attempt, removed=removed), self._client.clock.now()
+                )
                 if decision.needs_review:
-                    await self._review(state)
+                    await self._review(attempt)
                 elif decision.actions:
-                    went_through = await self._apply(state, decision)
-                    if self._gives_way(decision, state):
+                    went_through = await self._apply(attempt, decision)
+                    if self._gives_way(decision, attempt):
                         return False
                     if decision.rests and went_through:
-                        self._rest(state.session, decision)
+                        self._rest(attempt.session, decision)
                         return True
                 else:
-                    self._rest(state.session, decision)
+                    self._rest(attempt.session, decision)
                     return True
-                if self._superseded(state, removed=removed):
+                if self._superseded(attempt, removed=removed):
                     return True
             raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
         except BaseException:
-            if state.takes_rights:
-                self._held[uid] = state
-            elif removed or state.session.status.state is State.ACTIVE:
-                # What is gone stays gone.
-                self._progress[uid] = state.progress
-            elif state.progress.timer_uid is not None and state.progress.found is None and not is_joined(session):
-                self._progress[uid] = state.progress.for_next_attempt
+            self._attempts.fail(attempt, removed=removed)
             raise
         finally:
-            if not removed and self._is_ungranted(state.session) and state.progress.timer_uid is not None:
-                self._broken_off.add(uid)
-            self._reviewer.settle(uid)
+            self._attempts.leave(attempt, removed=removed)
+            self._reviewer.settle(session.metadata.uid)
 
-    def _resumed(self, session: TaskSession) -> _Attempt | None:
-        """Go on with the attempt that has begun to take a session's rights; None where there is none.
-
-        There is no way back: a policy that has been set right since, or a look-up that now fails, must not leave a
-        session active without its rights.
-        """
-        state = self._held.pop(session.metadata.uid, None)
-        if state is None:
+    def _resumed(self, session: TaskSession) -> Attempt | None:
+        """Go on with the attempt that has begun to take a session's rights; None where there is none."""
+        attempt = self._attempts.resume(session.metadata.uid)
+        if attempt is None:
             return None
-        if int(session.metadata.resource_version or 0) > int(state.session.metadata.resource_version or 0):
-            self._follow(state, session)
-        if self._is_ungranted(state.session) and state.refusal is None:
-            state.review = None
-        return state
+        if int(session.metadata.resource_version or 0) > int(attempt.session.metadata.resource_version or 0):
+            self._follow(attempt, session)
+        if is_ungranted(attempt.session) and attempt.refusal is None:
+            attempt.review = None
+        return attempt
 
-    async def _observe(self, state: _Attempt, *, removed: bool) -> Observed:
-        session = state.session
+    async def _observe(self, attempt: Attempt, *, removed: bool) -> Observed:
+        session = attempt.session
         uid = session.metadata.uid
         job = self._memory.job_of(session)
         if not removed and self._is_doubtful(session, job):
             job = await self._read_job(session, job)
-        elif not removed and job is not None and self._is_read_once(session) and not state.job_read:
-            state.job_read = True
+        elif not removed and job is not None and self._attempts.reads_job(attempt):
+            attempt.job_read = True
             job = await self._read_job(session, job)
         return Observed(
             operator_username=self._operator_username,
             job=job,
-            review=state.review,
+            review=attempt.review,
             removed=removed,
             namespace_ends=self._memory.namespace_ends(session.metadata.namespace),
             recheck_due=uid in self._asked,
             guards_missing=self._guards.missing(),
             stamped_since=self._guards.stamped_since(),
             identity_missing=self._identity_missing.get(uid),
-            refusal=state.refusal,
-            progress=state.progress,
+            refusal=attempt.refusal,
+            progress=attempt.progress,
         )
 
     @staticmethod
@@ -237,19 +225,6 @@ class Reconciler:
             return job is None or job.uid != owner
         return job is not None and job.owner_uid != session.metadata.uid
 
-    def _is_read_once(self, session: TaskSession) -> bool:
-        """Whether an attempt that may grant reads the Job that is known.
-
-        What joins is told by its name alone, and may be a namesake. Where an attempt was broken off, what it made may
-        be gone with the Job, untold: made again for the same Job, it would be the same identity once more.
-        """
-        return self._is_ungranted(session) and (is_joined(session) or session.metadata.uid in self._broken_off)
-
-    @staticmethod
-    def _is_ungranted(session: TaskSession) -> bool:
-        """Whether a session waits for its grant, or its grant is under way."""
-        return session.status.state is not State.ACTIVE and not session.status.state.final
-
     async def _read_job(self, session: TaskSession, known: ObservedJob | None) -> ObservedJob | None:
         reference = session.status.job_ref
         name = reference.name if reference else job_name(session)
@@ -264,60 +239,60 @@ class Reconciler:
         self._memory.see_job(job)
         return job if reference is None or job.uid == reference.uid else None
 
-    async def _review(self, state: _Attempt) -> None:
+    async def _review(self, attempt: Attempt) -> None:
         """Have the session reviewed; what was asked before is answered only by a review that lets it go on."""
-        uid = state.session.metadata.uid
+        uid = attempt.session.metadata.uid
         asked = self._asked.get(uid)
-        live = state.session.status.state is State.ACTIVE
-        review = await self._reviewer.review(state.session, live=live)
-        state.review = review
+        live = attempt.session.status.state is State.ACTIVE
+        review = await self._reviewer.review(attempt.session, live=live)
+        attempt.review = review
         if review.goes_on and self._asked.get(uid) == asked:
             self._asked.pop(uid, None)
 
-    async def _apply(self, state: _Attempt, decision: Decision) -> bool:
+    async def _apply(self, attempt: Attempt, decision: Decision) -> bool:
         """Carry out a decision's actions in order; False where one was refused or no longer meets what it was for."""
         if any(isinstance(action, _CREATIONS) for action in decision.actions):
-            state.refusal = None
+            attempt.refusal = None
         if all(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
-            await self._take_rights(state, decision)
+            await self._take_rights(attempt, decision)
             return True
         for action in decision.actions:
-            outcome = await self._applier.apply(action, state.progress)
-            state.progress = outcome.progress
+            outcome = await self._applier.apply(action, attempt.progress)
+            attempt.progress = outcome.progress
             if outcome.job is not None:
                 self._memory.see_job(outcome.job)
             if outcome.session is not None:
                 self._memory.see_session(outcome.session)
-                self._follow(state, outcome.session)
+                self._follow(attempt, outcome.session)
                 if isinstance(action, actions.WriteStatus) and action.announcement is not None:
                     self._announce(outcome.session, action.announcement)
             if isinstance(action, actions.DeleteSession):
-                self._memory.lose_session(state.session)
+                self._memory.lose_session(attempt.session)
             if outcome.refusal is not None:
-                state.refusal = outcome.refusal
+                attempt.refusal = outcome.refusal
                 return False
             if outcome.stale:
-                await self._refresh(state)
+                await self._refresh(attempt)
                 return False
         return True
 
-    async def _take_rights(self, state: _Attempt, decision: Decision) -> None:
+    async def _take_rights(self, attempt: Attempt, decision: Decision) -> None:
         """Delete all RoleBindings side by side: one that cannot be deleted must not protect the others.
 
         Where one stays, the timer goes all the same: it takes the identity that the RoleBinding names.
         """
-        progress = state.progress
-        state.takes_rights = True
+        progress = attempt.progress
+        attempt.takes_rights = True
         done = await asyncio.gather(
             *(self._applier.apply(action, progress) for action in decision.actions), return_exceptions=True
         )
         failed = [error for error in done if isinstance(error, BaseException)]
         if not failed:
-            state.progress = replace(progress, role_bindings_gone=True)
+            attempt.progress = replace(progress, role_bindings_gone=True)
             return
-        resort = last_resort(state.session)
+        resort = last_resort(attempt.session)
         if resort is not None and not progress.timer_gone:
-            state.progress = (await self._applier.apply(resort, progress)).progress
+            attempt.progress = (await self._applier.apply(resort, progress)).progress
         raise failed[0]
 
     def _announce(self, session: TaskSession, announcement: actions.Announcement) -> None:
@@ -327,12 +302,12 @@ class Reconciler:
         if session.spec.task.job is not None and job is not None and belongs(session, job):
             self._events.post(events.about_job(job), announcement)
 
-    def _follow(self, state: _Attempt, session: TaskSession) -> None:
+    def _follow(self, attempt: Attempt, session: TaskSession) -> None:
         """Go on with a newer view of the session, and tell what has become of it, whoever's write that was."""
-        before, after = state.session.status.state, session.status.state
-        state.session = session
+        before, after = attempt.session.status.state, session.status.state
+        attempt.session = session
         if after is State.ACTIVE and before is not State.ACTIVE:
-            self._broken_off.discard(session.metadata.uid)
+            self._attempts.granted(session.metadata.uid)
             fields = {
                 "session": session.metadata.name,
                 "namespace": session.metadata.namespace,
@@ -344,20 +319,20 @@ class Reconciler:
             self._forget(session)
             self._wake_waiting(session.spec.policy)
 
-    async def _refresh(self, state: _Attempt) -> None:
+    async def _refresh(self, attempt: Attempt) -> None:
         """Read session and Job again after a precondition failed; nothing of this attempt is relied on any more."""
-        metadata = state.session.metadata
-        state.progress, state.review, state.refusal = Progress(), None, None
+        metadata = attempt.session.metadata
+        attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
         found = await self._client.find(paths.one("TaskSession", metadata.namespace, metadata.name))
         if found is None:
-            self._memory.lose_session(state.session)
+            self._memory.lose_session(attempt.session)
             return
         session = TaskSession.model_validate(found)
         self._memory.see_session(session)
         if session.metadata.uid != metadata.uid:
-            self._memory.lose_session(state.session)
+            self._memory.lose_session(attempt.session)
             return
-        self._follow(state, session)
+        self._follow(attempt, session)
         name = job_name(session)
         if name is None:
             return
@@ -369,17 +344,17 @@ class Reconciler:
             return
         self._memory.see_job(ObservedJob.from_object(job))
 
-    def _superseded(self, state: _Attempt, *, removed: bool) -> bool:
+    def _superseded(self, attempt: Attempt, *, removed: bool) -> bool:
         """Whether the session was deleted, or replaced, while this attempt was under way."""
         if removed:
             return False
-        key = key_of(state.session)
+        key = key_of(attempt.session)
         known = self._memory.session(key)
-        if known is None or known.metadata.uid != state.session.metadata.uid:
+        if known is None or known.metadata.uid != attempt.session.metadata.uid:
             self._queue.add(key, 0.0)
             return True
-        if int(known.metadata.resource_version or 0) > int(state.session.metadata.resource_version or 0):
-            self._follow(state, known)
+        if int(known.metadata.resource_version or 0) > int(attempt.session.metadata.resource_version or 0):
+            self._follow(attempt, known)
         return False
 
     def arm_deadline(self, session: TaskSession) -> None:
@@ -389,7 +364,7 @@ class Reconciler:
             if moment > time.monotonic():
                 self._deadlines.arm(key_of(session), moment)
 
-    def _gives_way(self, decision: Decision, state: _Attempt) -> bool:
+    def _gives_way(self, decision: Decision, attempt: Attempt) -> bool:
         """After rights are gone, let every other session's rights go before this one's remaining writes.
 
         Also where no other waits: an API server that has nothing else to do at that moment refuses the token sooner,
@@ -399,8 +374,8 @@ class Reconciler:
             return False
         if not any(isinstance(action, actions.DeleteRoleBinding) for action in decision.actions):
             return False
-        self._held[state.session.metadata.uid] = state
-        self._queue.add_later(key_of(state.session), _AFTER_RIGHTS_SECONDS)
+        self._attempts.hold(attempt)
+        self._queue.add_later(key_of(attempt.session), _AFTER_RIGHTS_SECONDS)
         return True
 
     def _rest(self, session: TaskSession, decision: Decision) -> None:
@@ -417,9 +392,7 @@ class Reconciler:
     def _forget(self, session: TaskSession) -> None:
         uid = session.metadata.uid
         self._memory.forget_end(session)
-        self._progress.pop(uid, None)
-        self._held.pop(uid, None)
-        self._broken_off.discard(uid)
+        self._attempts.forget(uid)
         self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
@@ -435,18 +408,6 @@ class Reconciler:
         oldest = sorted(waiting, key=lambda session: str(session.metadata.creation_timestamp))
         for session in oldest[:_WOKEN]:
             self._queue.add(key_of(session), NORMAL)
-
-
-class _Attempt:
-    """What one call has learnt so far about one session."""
-
-    def __init__(self, *, session: TaskSession, progress: Progress) -> None:
-        self.session = session
-        self.progress = progress
-        self.review: Review | None = None
-        self.refusal: Refusal | None = None
-        self.job_read = False
-        self.takes_rights = False
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

@@ -164,6 +164,8 @@ def test_sessions_whose_rights_have_to_go_come_first() -> None:
     memory.see_job(make.job(released_as=make.identity()))
     assert memory.urgency(KEY, make.NOW) == NORMAL
     assert memory.urgency(KEY, later) == deadline
+    # Called at its deadline, by a clock that is known to some milliseconds, it must not be taken for one in its turn.
+    assert memory.urgency(KEY, make.NOW + timedelta(minutes=10, microseconds=-3000)) == deadline
     memory.see_session(version(make.active(revoked=True), 12))
     assert memory.urgency(KEY, make.NOW) == deadline
     memory.lose_session(version(make.active(), 13))

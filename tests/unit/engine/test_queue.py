@@ -1,6 +1,7 @@
 """The work queue: each session at most once, one worker at a time, what takes rights away first."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -202,7 +203,7 @@ async def test_while_the_api_server_is_away_few_try_and_the_oldest_goes_first_wh
 
 async def test_while_the_api_server_is_away_what_failed_is_tried_again() -> None:
     """Few try, but somebody always does: or nobody would learn that it is back."""
-    queue = WorkQueue(base=0.001, urgent_ceiling=0.001)
+    queue = WorkQueue(base=0.001, urgent_ceiling=0.05, pause=0.0)
     queue.away = lambda: True
     tries: list[str] = []
 
@@ -219,6 +220,32 @@ async def test_while_the_api_server_is_away_what_failed_is_tried_again() -> None
         queue.add(key(f"urgent-{number}"), float(number))
         queue.add(key(f"normal-{number}"))
     await until(lambda: len(set(tries)) == 40 and len(tries) > 400)
+    queue.close()
+    await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def test_while_the_api_server_is_away_it_is_asked_now_and_then() -> None:
+    """However many wait: one failure is enough to know, and each of them would be another line in the log."""
+    queue = WorkQueue(base=0.001, urgent_ceiling=0.001, pause=0.2)
+    queue.away = lambda: True
+    tries: list[str] = []
+
+    async def worker() -> None:
+        while True:
+            found, order = await queue.take()
+            tries.append(found.name)
+            queue.retry(found, order=order)
+            queue.done(found)
+
+    workers = [asyncio.create_task(worker()) for _ in range(12)]
+    for number in range(20):
+        queue.add(key(f"urgent-{number}"), float(number))
+    began = time.monotonic()
+    await until(lambda: len(tries) >= 4)
+    assert time.monotonic() - began >= 0.55
+    queue.away = lambda: False
+    queue.hurry()
+    await until(lambda: len(set(tries)) == 20)
     queue.close()
     await asyncio.gather(*workers, return_exceptions=True)
 
