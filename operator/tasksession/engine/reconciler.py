@@ -42,7 +42,7 @@ _STEP_LIMIT = 100
 #: How soon a re-check that had no answer is made again.
 _RECHECK_SECONDS = 30.0
 #: How long the remaining writes of a session wait after its rights are gone.
-_AFTER_RIGHTS_SECONDS = 0.5
+_AFTER_RIGHTS_SECONDS = 0.25
 #: How many waiting sessions are woken when one of their policy ends.
 _WOKEN = 8
 
