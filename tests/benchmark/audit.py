@@ -42,14 +42,16 @@ class Entry:
 class AuditLog:
     """The lines of one audit log from the moment this object is made."""
 
-    def __init__(self, path: Path, *, containing: str, check: Callable[[], None] = lambda: None) -> None:
-        """Lines without the words `containing` are skipped unread: a namespace, a user name.
+    def __init__(self, path: Path, *containing: str, check: Callable[[], None] = lambda: None) -> None:
+        """Lines without all of the words `containing` are skipped unread: a namespace, a user name.
+
+        To read a line takes processor time, which what is measured may want.
 
         `check` is called while something is waited for, and raises where that is in vain.
         """
         self._check = check
         self._path = path
-        self._words = containing.encode()
+        self._words = [each.encode() for each in containing]
         self._offset = path.stat().st_size
         self.entries: list[Entry] = []
 
@@ -61,7 +63,7 @@ class AuditLog:
                 if not line.endswith(b"\n"):
                     break
                 self._offset += len(line)
-                if self._words in line:
+                if all(each in line for each in self._words):
                     self._take(line)
         return self.entries
 

@@ -6,6 +6,7 @@ token. What it measures, it reads from the API server.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import itertools
@@ -23,10 +24,13 @@ from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
 from tests.cluster.simulated_node import NODE_NAME
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import CEILING, REQUESTER, World
+from tests.integration.operator.world import CEILING, OPERATOR_USER, REQUESTER, World
 
 #: How many requests the load keeps in flight.
 LOAD = 32
+_JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
+#: How long the operator has to be silent before it counts as at rest, in seconds.
+REST = 5.0
 #: A pod of the simulated node runs for so long where nobody ends it.
 _RUNS_FOR = "1h"
 _POD: Object = {
@@ -80,9 +84,21 @@ class Ground:
         """Make a namespace with a policy and its requester."""
         return World(self.cluster, pod=_POD)
 
-    def audit(self, words: str) -> AuditLog:
-        """Read the audit log from now on: lines with these words."""
-        return AuditLog(self.cluster.audit_log, containing=words, check=self._all_live)
+    def audit(self, *words: str) -> AuditLog:
+        """Read the audit log from now on: lines with all of these words."""
+        return AuditLog(self.cluster.audit_log, *words, check=self._all_live)
+
+    async def until_at_rest(self, *, rest: float = REST, patience: float = 600) -> None:
+        """Wait until operator and Job controller have asked for nothing for `rest` seconds, `patience` at most."""
+        audits = [self.audit(user) for user in (OPERATOR_USER, _JOB_CONTROLLER)]
+        started = last = clock()
+        seen = 0
+        while clock() - last < rest and clock() - started < patience:
+            await asyncio.sleep(min(0.5, rest / 4))
+            entries = itertools.chain.from_iterable(audit.read() for audit in audits)
+            found = sum(entry.resource != "leases" and entry.verb != "watch" for entry in entries)
+            if found > seen:
+                last, seen = clock(), found
 
     def _all_live(self) -> None:
         for operator in self._operators:

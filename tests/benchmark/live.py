@@ -13,7 +13,7 @@ from datetime import datetime
 
 from tests.benchmark.alone import granted_by_operator
 from tests.benchmark.audit import AuditLog, Entry
-from tests.benchmark.ground import Ground, clock
+from tests.benchmark.ground import REST, Ground, clock
 from tests.benchmark.machine import memory_of, processor_of
 from tests.benchmark.throughput import names
 from tests.cluster.api import Object
@@ -23,10 +23,8 @@ from tests.integration.operator.world import OPERATOR_USER, World
 _LEASE = ("--lease-namespace", NAMESPACE)
 #: The operator's own interval between sweeps, in seconds.
 _SWEEP_INTERVAL = 300
-#: How long the operator has to be silent before it counts as at rest, in seconds.
-_REST = 5.0
 #: How many sessions are asked for before their grants are waited for.
-_BATCH = 500
+_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ async def live(ground: Ground, count: int, *, few: int, runs: int, quiet: float)
         with_few = await _latencies(ground, world, runs, "early")
         await _bring_to_life(ground, world, names(count - few - runs, "many"))
         with_many = await _latencies(ground, world, runs, "late")
-        await _until_at_rest(ground)
+        await ground.until_at_rest()
         await _between_sweeps(ground, lists, quiet)
         memory = [memory_of(operator.pid)]
         writes, processor = await _silence(ground, operator, quiet)
@@ -82,7 +80,7 @@ async def live(ground: Ground, count: int, *, few: int, runs: int, quiet: float)
     restarted = ground.running_operator(None, arguments=(*_LEASE, "--sweep-interval", str(quiet)))
     try:
         restart = await _restart(ground, world, restarted)
-        await _until_at_rest(ground, patience=quiet)
+        await ground.until_at_rest(patience=quiet)
         swept_writes, with_sweep = await _silence(ground, restarted, quiet)
         memory.append(memory_of(restarted.pid))
     finally:
@@ -103,9 +101,9 @@ async def _bring_to_life(ground: Ground, world: World, sessions: list[str], *, t
 
     for first in range(0, len(sessions), _BATCH):
         batch = sessions[first : first + _BATCH]
-        audit = ground.audit(world.namespace)
+        audit = ground.audit(world.namespace, '"verb":"patch"')
         await ground.request(world, batch, ttl=ttl, task=_without_pods(world))
-        await audit.wait(released, count=len(batch), timeout=300, what=f"{len(batch)} grants")
+        await audit.wait(released, count=len(batch), timeout=600, what=f"{len(batch)} grants")
 
 
 def _without_pods(world: World) -> Object:
@@ -113,21 +111,9 @@ def _without_pods(world: World) -> Object:
 
 
 async def _latencies(ground: Ground, world: World, runs: int, prefix: str) -> list[float]:
-    await _until_at_rest(ground)
+    await ground.until_at_rest()
     task = _without_pods(world)
     return [await granted_by_operator(ground, world, name, ttl="3h", task=task) for name in names(runs, prefix)]
-
-
-async def _until_at_rest(ground: Ground, *, patience: float = 600) -> None:
-    """Wait until the operator asks for nothing any more, `patience` seconds at most."""
-    audit = ground.audit(OPERATOR_USER)
-    started = last = clock()
-    seen = 0
-    while clock() - last < _REST and clock() - started < patience:
-        await asyncio.sleep(0.5)
-        found = sum(entry.resource != "leases" and entry.verb != "watch" for entry in audit.read())
-        if found > seen:
-            last, seen = clock(), found
 
 
 async def _between_sweeps(ground: Ground, lists: AuditLog, seconds: float) -> None:
@@ -138,10 +124,10 @@ async def _between_sweeps(ground: Ground, lists: AuditLog, seconds: float) -> No
         return entry.resource == "roles" and entry.user == OPERATOR_USER
 
     swept = [entry for entry in lists.read() if ends_sweep(entry)]
-    if swept and clock() + seconds + _REST < swept[-1].answered + _SWEEP_INTERVAL:
+    if swept and clock() + seconds + REST < swept[-1].answered + _SWEEP_INTERVAL:
         return
     await lists.wait(ends_sweep, count=len(swept) + 1, timeout=2 * _SWEEP_INTERVAL, what="a sweep")
-    await _until_at_rest(ground)
+    await ground.until_at_rest()
 
 
 async def _silence(ground: Ground, operator: OperatorProcess, seconds: float) -> tuple[int, float]:

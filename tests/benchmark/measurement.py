@@ -45,7 +45,7 @@ class Size:
 SIZES = {
     "full": Size(
         rounds=3, small=300, large=1000, naive=300, alone=30, refusals=100, crowded=50, others=500,
-        deadlines=500, head_start=60, window=60, live=10_000, live_runs=20, quiet=60,
+        deadlines=500, head_start=45, window=60, live=10_000, live_runs=20, quiet=60,
     ),
     "smoke": Size(
         rounds=1, small=40, large=0, naive=20, alone=5, refusals=5, crowded=5, others=20,

@@ -21,7 +21,7 @@ from tests.cluster import process, state
 from tests.cluster.api import Api, ApiError
 from tests.cluster.build import binaries
 from tests.cluster.cache import locked
-from tests.cluster.control_plane import ADDRESS_FOR_PODS, PORTS, ControlPlane
+from tests.cluster.control_plane import ADDRESS_FOR_PODS, ENVIRONMENT, PORTS, ControlPlane
 from tests.cluster.node import Node, binaries_of, clean_up, make_node, resolve
 from tests.cluster.ports import free_ports
 from tests.cluster.versions import KUBERNETES, newest
@@ -174,6 +174,7 @@ class Cluster:
             self.plane.command(name),
             record=self.folder / "pids" / name,
             log=self.logs / f"{name}.log",
+            environment=ENVIRONMENT,
         )
         if wait:
             self._wait_until_served()

@@ -36,6 +36,10 @@ _HOSTS = (
 ADDRESS_FOR_PODS = "127.{}.0.1"
 _LOOPBACK = "127.0.0.1"
 
+#: Of every process. With Go's usual 100, collecting what is no longer used takes a sixth of the API server's time on a
+#: heap as small as these; memory is not what is short here.
+ENVIRONMENT = {"GOGC": "400"}
+
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",

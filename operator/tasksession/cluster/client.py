@@ -7,6 +7,7 @@ write may be repeated is known only to its caller.
 
 from __future__ import annotations
 
+import asyncio.sslproto
 import contextlib
 import json
 import time
@@ -27,6 +28,9 @@ MERGE_PATCH = "application/merge-patch+json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 _PAGE = 500
+#: What a connection reads at once, in bytes. asyncio sets aside, and fills, a quarter of a megabyte for each: with as
+#: many connections as workers that is a third of what an operator holds, and most of it never goes back.
+_READ_BYTES = 1 << 16
 #: When nothing but failures came for so long, the API server counts as having been away.
 _OUTAGE_SECONDS = 5.0
 #: An API server that comes back refuses some requests for a moment: it is back when so many in a row were served.
@@ -62,6 +66,7 @@ class Client:
         cls, *, kubeconfig: Path | None, context: str | None = None, request_timeout: float = 10.0
     ) -> Client:
         """Connect with a kubeconfig and one of its contexts, or, for None, as a pod. Raises ConfigurationError."""
+        asyncio.sslproto.SSLProtocol.max_size = _READ_BYTES
         configuration = client.Configuration()
         try:
             if kubeconfig is not None:
@@ -71,8 +76,8 @@ class Client:
         except (config.ConfigException, OSError) as error:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "a pod's ServiceAccount (no kubeconfig was given)"
             raise ConfigurationError(f"cannot connect with {where}: {error}") from error
-        # Without trust_env each request takes a thread hop to read .netrc: a sixth of the speed.
-        configuration.client_session_kwargs = {"trust_env": False}
+        # With trust_env each request takes a thread hop to read .netrc: a sixth of the speed. There are no cookies.
+        configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
         # No limit of its own: there are as many requests at once as there are workers, and what ends must not wait.
         configuration.connection_pool_maxsize = 0
         return cls(client.ApiClient(configuration=configuration), request_timeout=request_timeout)
@@ -114,14 +119,11 @@ class Client:
             raise NotLeader(f"{method} {path}: this replica does not hold the Lease")
         # Compressing a list and reading it again costs more processor time, on both sides, than sending it as it is.
         headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
-        method_, url, headers_, data, _ = await self._api.param_serialize(
-            method,
-            path,
-            query_params=list(query),
-            body=dict(body) if body is not None else None,
-            header_params=headers,
-            auth_settings=["BearerToken"],
+        method_, url, headers_, _, _ = await self._api.param_serialize(
+            method, path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
         )
+        # The body goes by it: it is plain JSON already, and would be copied value by value.
+        data = dict(body) if body is not None else None
         sent = time.monotonic()
         try:
             response = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)

@@ -8,6 +8,16 @@ The client feeds it; the engine asks it. Deadlines are never compared with the o
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+
+
+@lru_cache(maxsize=8)
+def _unix_seconds(date_header: str) -> float | None:
+    """Read a Date header; None where it is none. All answers of one second have the same."""
+    try:
+        return parsedate_to_datetime(date_header).timestamp()
+    except (TypeError, ValueError):
+        return None
 
 
 class ServerClock:
@@ -32,9 +42,8 @@ class ServerClock:
 
     def observe(self, date_header: str, *, sent: float, received: float) -> None:
         """Take in one answer; `sent` and `received` are monotonic seconds around the request."""
-        try:
-            second = parsedate_to_datetime(date_header).timestamp()
-        except (TypeError, ValueError):
+        second = _unix_seconds(date_header)
+        if second is None:
             return
         low, high = second - received, second + 1.0 - sent
         if self._low is None or self._high is None:

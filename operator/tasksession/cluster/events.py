@@ -10,6 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ _logger = logging.getLogger(__name__)
 
 #: What the API server accepts in the message of an Event.
 _MESSAGE_LIMIT = 1024
+#: How many Events are posted at once where nothing else is to be done.
+_AT_ONCE = 4
 #: How many Events may wait to be posted.
 _WAITING_LIMIT = 5000
 #: How long a stop waits for Events, in seconds.
@@ -89,13 +92,14 @@ def event(subject: Subject, announcement: Announcement, *, time: str) -> dict[st
 
 
 class Poster:
-    """Posts Events one after another, behind everything else: a burst is granted or ended before it is told.
+    """Posts Events behind everything else, one after another while there is more to do: a burst comes before its news.
 
     What waits beyond a bound is dropped, loudly: the status of the object says the same.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, busy: Callable[[], bool]) -> None:
         self._client = client
+        self._busy = busy
         self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
         self._posting: asyncio.Task[None] | None = None
         self._dropped = 0
@@ -120,13 +124,16 @@ class Poster:
             _logger.warning("Events were dropped", extra={"count": self._dropped + len(self._waiting)})
             await asyncio.gather(self._posting, return_exceptions=True)
 
+    async def _post_one(self, namespace: str, body: dict[str, Any]) -> None:
+        try:
+            await self._client.create(paths.collection("Event", namespace), body)
+        except ClusterError as error:
+            _logger.warning("an Event was not posted", extra={"reason": body["reason"], "error": str(error)})
+
     async def _post_all(self) -> None:
         while self._waiting:
-            namespace, body = self._waiting.popleft()
-            try:
-                await self._client.create(paths.collection("Event", namespace), body)
-            except ClusterError as error:
-                _logger.warning("an Event was not posted", extra={"reason": body["reason"], "error": str(error)})
+            count = 1 if self._busy() else min(_AT_ONCE, len(self._waiting))
+            await asyncio.gather(*(self._post_one(*self._waiting.popleft()) for _ in range(count)))
         if self._dropped:
             _logger.warning("Events were dropped", extra={"count": self._dropped})
             self._dropped = 0

@@ -13,7 +13,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,9 @@ import kopf
 
 from tasksession.api import names
 from tasksession.cluster.expected_guards import GUARD_LABEL
+from tasksession.cluster.handover import EventCallback, Handover
 
 _logger = logging.getLogger(__name__)
-
-#: Resource plural, type of event (None while listing, else ADDED, MODIFIED, DELETED) and the object.
-EventCallback = Callable[[str, str | None, dict[str, Any]], None]
 
 #: Group, version and plural of everything that is watched.
 GUARD_RESOURCES = (
@@ -106,8 +104,7 @@ class Watch:
         kubeconfig: Path | None,
         namespaces: Collection[str],
     ) -> None:
-        self._loop = loop
-        self._callback = callback
+        self._handover = Handover(loop, callback)
         self._kubeconfig = kubeconfig
         self._namespaces = tuple(namespaces)
         self._stop = threading.Event()
@@ -153,7 +150,7 @@ class Watch:
             return None if found is None else self._session(found)
 
         async def seen(event: Any, resource: Any, **_: Any) -> None:
-            self._loop.call_soon_threadsafe(self._callback, resource.plural, event["type"], event["object"])
+            self._handover.put(resource.plural, event["type"], event["object"])
 
         for group, version, plural in _RESOURCES:
             kopf.on.event(group, version, plural, registry=registry)(seen)

@@ -67,6 +67,11 @@ class WorkQueue:
         return time.monotonic() - min(self._working.values()) if self._working else 0.0
 
     @property
+    def busy(self) -> bool:
+        """Whether a key waits to be taken, or a worker is at one."""
+        return bool(self._queued or self._working)
+
+    @property
     def closed(self) -> bool:
         """Whether nothing more is given out."""
         return self._closed

@@ -81,7 +81,7 @@ class Reconciler:
         self._deadlines = deadlines
         self._guards = guards
         self._reviewer = reviewer
-        self._events = events.Poster(client)
+        self._events = events.Poster(client, busy=lambda: queue.busy)
         self._job_requests = JobRequests(
             client=client, applier=self._applier, memory=memory, queue=queue, post=self._events.post
         )

@@ -86,7 +86,8 @@ class Reviewer:
         if live:
             return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts_now))
         # From counting to noting the grant there must be no await: two sessions could both see the last free place.
-        verdict = evaluate(session=session, policy=policy, facts=self._with_counts(session, facts_now))
+        facts_now = facts_now if policy.spec.limits is None else self._with_counts(session, facts_now)
+        verdict = evaluate(session=session, policy=policy, facts=facts_now)
         if verdict.allowed:
             self._granting[session.metadata.uid] = session
         return Review(policy=policy, verdict=verdict)
