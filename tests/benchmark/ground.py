@@ -147,7 +147,7 @@ def wait_pods_run(world: World, count: int, *, timeout: float = 180) -> None:
         found = world.admin.list(path, fieldSelector="status.phase=Running", resourceVersion="0")
         return len(found) >= count
 
-    wait_for(all_run, timeout=timeout, what=f"{count} pods to run", interval=1.0)
+    wait_for(all_run, timeout=timeout, what=f"{count} pods to run", interval=0.5)
 
 
 def wait_quiet(world: World, *, timeout: float = 180) -> None:
@@ -158,7 +158,7 @@ def wait_quiet(world: World, *, timeout: float = 180) -> None:
         accounts = world.admin.list(world.path("ServiceAccount"), resourceVersion="0")
         return not pods and len(accounts) <= 1
 
-    wait_for(quiet, timeout=timeout, what="pods and identities to be gone", interval=1.0)
+    wait_for(quiet, timeout=timeout, what="pods and identities to be gone", interval=0.5)
 
 
 def clock() -> float:

@@ -120,7 +120,8 @@ class NaiveProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        process.end(self._running, grace=10)
+        # Nothing is asked of its stop, for which kopf takes some seconds.
+        process.end(self._running)
 
     def signal(self, number: Any) -> None:
         """Send it a signal."""
