@@ -37,7 +37,8 @@ class Bar:
         if value is None:
             return "-"
         sign = ("≥ " if self.better == "higher" else "≤ ") if as_bar else ""
-        return f"{sign}{value:.3g}{' ' + self.unit if self.unit else ''}"
+        digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        return f"{sign}{digits}{' ' + self.unit if self.unit else ''}"
 
 
 @dataclass(frozen=True, slots=True)

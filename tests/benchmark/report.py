@@ -37,7 +37,7 @@ def block(result: Mapping[str, Any], judgements: Sequence[Judgement], *, plot: b
     """The lines of the results: machine, table, details."""
     machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     lines = [
-        f"Measured {result['date']}, size `{result['size']}`, in {result['seconds'] / 60:.0f} minutes.",
+        f"Measured {result['date']}, size `{result['size']}`, in {result['seconds'] / 60:.1f} minutes.",
         f"Machine: {machine}.",
         "",
         "| figure | value | must | | goal | |",

@@ -71,3 +71,10 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile(list(range(1, 101)), 99) == 99
     assert percentile([3.0, 1.0, 2.0], 99) == 3.0
     assert percentile([1.0], 50) == 1.0
+
+
+def test_large_values_are_written_out() -> None:
+    """People read 1,000 ms and 83.1 ms, never 1e+03."""
+    assert LOWER.shown(1000, as_bar=True) == "≤ 1,000 ms"
+    assert LOWER.shown(1986.6) == "1,987 ms"
+    assert LOWER.shown(83.14) == "83.1 ms"
