@@ -37,7 +37,7 @@ class Bar:
         if value is None:
             return "-"
         sign = ("≥ " if self.better == "higher" else "≤ ") if as_bar else ""
-        digits = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+        digits = f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
         return f"{sign}{digits}{' ' + self.unit if self.unit else ''}"
 
 

@@ -30,7 +30,7 @@ from tests.integration.operator.world import CEILING, OPERATOR_USER, REQUESTER, 
 LOAD = 32
 _JOB_CONTROLLER = "system:serviceaccount:kube-system:job-controller"
 #: How long the operator has to be silent before it counts as at rest, in seconds.
-REST = 5.0
+REST = 3.0
 #: A pod of the simulated node runs for so long where nobody ends it.
 _RUNS_FOR = "1h"
 _POD: Object = {
@@ -88,12 +88,14 @@ class Ground:
         """Read the audit log from now on: lines with all of these words."""
         return AuditLog(self.cluster.audit_log, *words, check=self._all_live)
 
-    async def until_at_rest(self, *, rest: float = REST, patience: float = 600) -> None:
-        """Wait until operator and Job controller have asked for nothing for `rest` seconds, `patience` at most."""
+    async def until_at_rest(self, *, rest: float = REST, timeout: float = 600) -> None:  # noqa: ASYNC109
+        """Wait until operator and Job controller have asked for nothing for `rest` seconds. Raises TimeoutError."""
         audits = [self.audit(user) for user in (OPERATOR_USER, _JOB_CONTROLLER)]
         started = last = clock()
         seen = 0
-        while clock() - last < rest and clock() - started < patience:
+        while clock() - last < rest:
+            if clock() - started > timeout:
+                raise TimeoutError(f"operator and Job controller were not at rest within {timeout:g} s")
             await asyncio.sleep(min(0.5, rest / 4))
             entries = itertools.chain.from_iterable(audit.read() for audit in audits)
             found = sum(entry.resource != "leases" and entry.verb != "watch" for entry in entries)

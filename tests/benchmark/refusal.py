@@ -19,9 +19,9 @@ from tests.integration.operator.world import OPERATOR_USER, World
 
 _ENDING = {"SuccessCriteriaMet", "Complete", "FailureTarget", "Failed"}
 _SESSION_LABEL = "tasksession.dev/session"
-#: Between two tries of a token, in seconds: what is measured is too long by as much at most.
+#: Between two tries of a token, in seconds: what is measured is too long by as much, and the try before, at most.
 _PAUSE = 0.002
-#: From the end of one pod to that of the next, in seconds, where nothing else is to go on at a session's end.
+#: From the end of one pod to that of the next, in seconds at least, where nothing else is to go on at a session's end.
 _BETWEEN_ENDS = 0.8
 #: More would be a failure of its own.
 _LONGEST = 60.0
@@ -130,7 +130,7 @@ async def idle(ground: Ground, count: int) -> Refusals:
     """End one session after another, nothing else going on.
 
     The Job controller takes a second from a pod's end to its Job's. The next pod ends before that second is over, and
-    its Job after the last session's end is written and cleared away.
+    its Job after the end of the session before it is written and cleared away.
     """
     world = ground.world()
     sessions = names(count)
@@ -139,9 +139,12 @@ async def idle(ground: Ground, count: int) -> Refusals:
         audit = ground.audit(OPERATOR_USER)
         await ground.request(world, sessions)
         async with Observer(ground, world, await tokens(ground, world, sessions)) as observer:
-            for name in sessions:
+            for number, name in enumerate(sessions):
                 await finish(ground, world, [name])
                 await asyncio.sleep(_BETWEEN_ENDS)
+                # On a machine that is slower than this, the ends are further apart.
+                what = f"the last status of the session before {name}"
+                await audit.wait(_final_status, count=count + number, timeout=_LONGEST, what=what)
             await observer.wait(sessions, timeout=_LONGEST)
             await audit.wait(_final_status, count=2 * count, timeout=_LONGEST, what="the last statuses")
     entries = [

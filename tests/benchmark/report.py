@@ -5,6 +5,7 @@ The command line calls it when it is told to. The text around the marks is writt
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 PLOT = PAGE.with_suffix(".svg")
 BEGIN = "<!-- results: begin (written by `make bench`) -->"
 END = "<!-- results: end -->"
+#: The figures of a round, and what they are called over their columns.
+_RATIOS = {
+    "grant-300": "ours ÷ raw",
+    "grant-1000": "the same, large",
+    "end-1000": "ended, ours ÷ raw",
+    "naive": "ours ÷ naive",
+}
 _SAID = {True: "reached", False: "**missed**", None: ""}
 
 _WIDTH, _ROW, _LEFT = 720, 22, 190
@@ -82,7 +90,7 @@ def _rates(details: Mapping[str, Any]) -> list[str]:
         return []
     levels = list(rounds[0]["small"]["raw"])
     heads = ["round", "ours", *(f"raw {level}" for level in levels), "naive", "ours, large", "raw, large"]
-    heads += ["ended, ours", "ended, raw"]
+    heads += ["ended, ours", "ended, raw", *_RATIOS.values()]
     lines = ["Sessions a second; a number beside raw is how many it had in flight:", ""]
     lines += ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for number, one in enumerate(rounds, start=1):
@@ -90,6 +98,7 @@ def _rates(details: Mapping[str, Any]) -> list[str]:
         values = [small["ours"], *(small["raw"][level] for level in levels), small["naive"]]
         values += [large.get("ours"), large.get("raw"), ends.get("ours"), ends.get("raw")]
         cells = ["-" if value is None else f"{value:.1f}" for value in values]
+        cells += [f"{one[figure]:.2f}" if figure in one else "-" for figure in _RATIOS]
         lines.append(f"| {number} | " + " | ".join(cells) + " |")
     costs = details.get("requests of a session")
     if costs:
@@ -98,13 +107,14 @@ def _rates(details: Mapping[str, Any]) -> list[str]:
 
 
 def plotted(details: Mapping[str, Any]) -> str | None:
-    """Draw the last round's grants a second as bars; None where nothing was measured."""
+    """Draw the medians of grants a second as bars; None where nothing was measured."""
     rounds = details.get("throughput") or []
     if not rounds:
         return None
-    one = rounds[-1]["small"]
-    rows = [("naive", one["naive"]), ("ours", one["ours"])]
-    rows += [(f"raw, {level} in flight", rate) for level, rate in one["raw"].items()]
+    small = [one["small"] for one in rounds]
+    rows = [(who, statistics.median(one[who] for one in small)) for who in ("naive", "ours")]
+    levels = list(small[0]["raw"])
+    rows += [(f"raw, {level} in flight", statistics.median(one["raw"][level] for one in small)) for level in levels]
     scale = (_WIDTH - _LEFT - 70) / max(rate for _, rate in rows)
     height = _ROW * len(rows) + 10
     parts = [

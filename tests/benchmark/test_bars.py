@@ -77,4 +77,5 @@ def test_large_values_are_written_out() -> None:
     """People read 1,000 ms and 83.1 ms, never 1e+03."""
     assert LOWER.shown(1000, as_bar=True) == "≤ 1,000 ms"
     assert LOWER.shown(1986.6) == "1,987 ms"
+    assert LOWER.shown(999.6) == "1,000 ms"
     assert LOWER.shown(83.14) == "83.1 ms"

@@ -29,7 +29,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.i
 
 _PAGE = 500
 #: What a connection reads at once, in bytes. asyncio sets aside, and fills, a quarter of a megabyte for each: with as
-#: many connections as workers that is a third of what an operator holds, and most of it never goes back.
+#: many connections as workers that is a fifth of what an operator holds, and most of it never goes back.
 _READ_BYTES = 1 << 16
 #: When nothing but failures came for so long, the API server counts as having been away.
 _OUTAGE_SECONDS = 5.0

@@ -1,7 +1,8 @@
 """Takes events from the watch's thread to the loop in which they are worked off: in order, one wake-up for many.
 
-The watch puts them in. Waking another thread's loop costs a system call on either side: for each event of a burst, 4 %
-of the operator's processor time. It must never lose an event; one that its receiver fails at takes no other with it.
+The watch puts them in. Waking another thread's loop costs a system call on either side; done for each event of a burst,
+that was 4 % of the operator's processor time. It must never lose an event, and one that its receiver fails at takes no
+other with it.
 """
 
 from __future__ import annotations

@@ -68,8 +68,8 @@ class WorkQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether a key waits to be taken, or a worker is at one."""
-        return bool(self._queued or self._working)
+        """Whether there is a key to look at, now or in a moment, or a worker is at one."""
+        return not self._closed and bool(self._queued or self._working or self._delayed)
 
     @property
     def closed(self) -> bool:

@@ -300,3 +300,23 @@ async def test_while_rights_are_taken_little_else_is_done() -> None:
     queue.done(key("another"))
     found = {(await asyncio.wait_for(task, 1))[0].name for task in waiting}
     assert found == {"another", *(f"grant-{number}" for number in range(11))}
+
+
+async def test_a_queue_is_busy_until_nothing_is_left_to_look_at() -> None:
+    """A key that waits, is worked at, or comes in a moment keeps it busy; a queue that was closed has nothing to do."""
+    queue = WorkQueue()
+    assert not queue.busy
+    queue.add(key("a"))
+    assert queue.busy
+    found, _ = await queue.take()
+    assert queue.busy
+    queue.done(found)
+    assert not queue.busy
+    queue.add_later(key("a"), 0.02)
+    assert queue.busy
+    assert await taken(queue) == "a"
+    queue.done(key("a"))
+    assert not queue.busy
+    queue.add(key("b"))
+    queue.close()
+    assert not queue.busy
