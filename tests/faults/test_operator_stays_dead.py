@@ -79,8 +79,10 @@ def killed_for_good(lane: Lane, stage: int, end: Callable[[Lane], None]) -> dict
         end(lane)
         return left
     finally:
-        lane.tends = True
+        # A Job that lost its session asks for another one. The writes for that would be counted in the next plan, so it
+        # has to be gone before there is an operator again.
         lane.operator.kill()
+        lane.clear()
+        lane.tends = True
         lane.operator.start(wait=False)
         lane.operator.wait_ready(60)
-        lane.clear()
