@@ -16,6 +16,8 @@ from pathlib import Path
 #: How often the log is looked at while something is waited for, in seconds.
 _INTERVAL = 0.1
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+#: What each line of a patch has: releases and statuses are patches.
+PATCH = '"verb":"patch"'
 #: Created to ask something: nothing is written.
 QUESTIONS = frozenset({"subjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tests.benchmark.alone import granted_by_operator
-from tests.benchmark.audit import AuditLog, Entry
+from tests.benchmark.audit import PATCH, AuditLog, Entry
 from tests.benchmark.ground import REST, Ground, clock
 from tests.benchmark.machine import memory_of, processor_of
 from tests.benchmark.throughput import names
@@ -104,7 +104,7 @@ async def _bring_to_life(ground: Ground, world: World, sessions: list[str], *, t
 
     for first in range(0, len(sessions), _BATCH):
         batch = sessions[first : first + _BATCH]
-        audit = ground.audit(world.namespace, '"verb":"patch"')
+        audit = ground.audit(world.namespace, PATCH)
         await ground.request(world, batch, ttl=ttl, task=_without_pods(world))
         await audit.wait(released, count=len(batch), timeout=600, what=f"{len(batch)} grants")
 

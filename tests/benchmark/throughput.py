@@ -12,7 +12,7 @@ import signal
 from dataclasses import dataclass
 
 from tasksession.api.session import TaskSession
-from tests.benchmark.audit import AuditLog, Entry
+from tests.benchmark.audit import PATCH, AuditLog, Entry
 from tests.benchmark.connection import Connection, side_by_side
 from tests.benchmark.ground import Ground, clock, job_spec, wait_pods_run, wait_quiet
 from tests.benchmark.naive import GROUP, NaiveProcess
@@ -26,8 +26,6 @@ _NAIVE_USER = "kubernetes-admin"
 _WARM_UP = "warm-up"
 #: How long the cluster has to be silent before a turn begins, in seconds.
 _REST = 0.5
-#: What is waited for, releases and statuses, are patches: nothing else is parsed while the clock runs.
-_PATCH = '"verb":"patch"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ async def ours(ground: Ground, count: int, *, ends: bool) -> Rates:
     world = ground.world()
     with ground.running_operator(world) as operator:
         await _warm_up_ours(ground, world, operator)
-        audit = ground.audit(world.namespace, _PATCH)
+        audit = ground.audit(world.namespace, PATCH)
         operator.signal(signal.SIGSTOP)
         await ground.request(world, names(count))
         started = clock()
@@ -82,7 +80,7 @@ async def ours(ground: Ground, count: int, *, ends: bool) -> Rates:
 async def raw(ground: Ground, count: int, *, in_flight: int, ends: bool) -> Rates:
     """Make the same writes with so many sessions in flight."""
     world = ground.world()
-    audit = ground.audit(world.namespace, _PATCH)
+    audit = ground.audit(world.namespace, PATCH)
     waiting = [TaskSession.model_validate(item) for item in await ground.request(world, names(count))]
     client = RawOperator(ground.operator, world)
     await ground.until_at_rest(rest=_REST)
@@ -114,11 +112,11 @@ async def naive(ground: Ground, count: int) -> Rates:
     world = ground.world()
     folder = ground.folder / f"naive-{world.namespace}"
     with NaiveProcess(kubeconfig=ground.cluster.kubeconfig, folder=folder, namespace=world.namespace) as operator:
-        audit: AuditLog = ground.audit(world.namespace, _PATCH)
+        audit: AuditLog = ground.audit(world.namespace, PATCH)
         await _ask(ground.admin, world, _WARM_UP)
         await audit.wait(_releases, count=1, timeout=60, what="the first release")
         await ground.until_at_rest(rest=_REST)
-        audit = ground.audit(world.namespace, _PATCH)
+        audit = ground.audit(world.namespace, PATCH)
         operator.signal(signal.SIGSTOP)
         await side_by_side(names(count), lambda name: _ask(ground.admin, world, name), limit=32)
         started = clock()
@@ -132,7 +130,7 @@ async def naive(ground: Ground, count: int) -> Rates:
 
 async def _warm_up_ours(ground: Ground, world: World, operator: OperatorProcess) -> None:
     """Have one session granted, and wait until nothing of the operator's start is under way any more."""
-    audit = ground.audit(world.namespace, _PATCH)
+    audit = ground.audit(world.namespace, PATCH)
     await ground.request(world, [_WARM_UP])
     await audit.wait(_releases, count=1, timeout=60, what="the first release")
     wait_for(lambda: operator.lines("the doctor has looked"), timeout=60, what="the doctor to have looked")
