@@ -57,6 +57,7 @@ class Threat(StrEnum):
     EDITED_JOB = "editing its Job, or turning another Job into it"
     SHAPE = "a Job that brings tokens, mounts or an identity of its own"
     PREPARED_NAME = "preparing objects of a future identity's name"
+    FALSE_CHILD = "passing an object off as a session's by its labels"
     EDITED_GRANT = "editing what a live session consists of"
     MORE_RIGHTS = "another binding that names the identity"
     IMPERSONATED = "writing as the identity by impersonation"

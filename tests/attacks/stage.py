@@ -36,11 +36,12 @@ DAY = 86400
 
 @dataclass(frozen=True)
 class Ground:
-    """What the attacks of one module share: the cluster, the namespace, and bob with a certificate of his own."""
+    """What the attacks of one module share: the cluster, the namespace, and who has a certificate of his own."""
 
     cluster: Cluster
     scene: Scene
     bob: Api
+    eve: Api
 
     @classmethod
     def make(cls, cluster: Cluster) -> "Ground":
@@ -64,8 +65,19 @@ class Ground:
         ]
         admin.create(f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": "debugger"}, "rules": debugging})
         bind(admin, scene.namespace, "debugger", role="debugger", user="debugger")
-        bob = Api.from_kubeconfig(cluster.issue_client_certificate("bob", ["people"]))
-        return cls(cluster, scene, bob)
+        # Constrained impersonation: of ServiceAccounts alone, and for one kind of request.
+        constrained = [
+            {
+                "apiGroups": ["authentication.k8s.io"],
+                "resources": ["serviceaccounts"],
+                "verbs": ["impersonate:serviceaccount"],
+            },
+            {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["impersonate-on:serviceaccount:create"]},
+        ]
+        admin.create(f"/apis/{RBAC}/v1/clusterroles", {"metadata": {"name": "impersonates"}, "rules": constrained})
+        bind(admin, scene.namespace, "impersonates", role="impersonates", user="eve")
+        bob, eve = (Api.from_kubeconfig(cluster.issue_client_certificate(name, ["people"])) for name in ("bob", "eve"))
+        return cls(cluster, scene, bob, eve)
 
 
 class Stage:

@@ -34,7 +34,20 @@ _LISTS = (
     "controllers.rootCA",
     "tokens.sparedAudiences",
     "appliers",
+    "ceiling.clusterRoles",
 )
+#: What the ceiling's rules are, and how they stand in CEL.
+_RULES = "ceiling.rules"
+_RULE = {
+    "apiGroups": ["sentinel-group"],
+    "resources": ["sentinel-resource"],
+    "resourceNames": ["sentinel-name"],
+    "verbs": ["sentinel-verb"],
+}
+_IN_CEL = {
+    "[{'verbs': ['sentinel-verb'], 'names': ['sentinel-name']}]": "${rules:ceiling.rules}",
+    "{'sentinel-group/sentinel-resource': [0]}": "${numbers:ceiling.rules}",
+}
 #: Values that change the text of a guard, with all that each may be.
 _SWITCHES: dict[str, tuple[Any, ...]] = {
     "jobTemplate.enabled": (True, False),
@@ -78,10 +91,12 @@ def content() -> str:
 
 
 def _upstream() -> dict[str, str]:
-    """Return the lists that the chart brings, as they stand in CEL."""
+    """Return the lists that the chart brings, as they stand in CEL; the ceiling is for everybody to write."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     found = {}
     for path in _LISTS:
+        if path.startswith("ceiling."):
+            continue
         inner = values
         for part in path.split("."):
             inner = inner[part]
@@ -93,7 +108,7 @@ def _know_every_value() -> None:
     files = [CHART / "templates" / "_helpers.tpl", *(CHART / "templates" / "guards").glob("*.yaml")]
     text = _NOT_IN_SPECS.sub("", "\n".join(path.read_text() for path in files))
     used = set(re.findall(r"\.Values\.([A-Za-z]+(?:\.[A-Za-z]+)*)", text))
-    unknown = used - {*_LISTS, *_SWITCHES, *_OTHERS}
+    unknown = used - {*_LISTS, *_SWITCHES, *_OTHERS, _RULES}
     if unknown:
         raise ValueError(f"guards use chart values that this module does not know: {', '.join(sorted(unknown))}")
 
@@ -102,7 +117,7 @@ def _rendered(switches: dict[str, Any]) -> list[dict[str, Any]]:
     values: dict[str, Any] = {}
     lists = {path: [f"sentinel-{path}"] for path in _LISTS}
     others = dict(zip(_OTHERS, (_OPERATOR, ["sentinel-excluded"], _SECONDS), strict=True))
-    for path, value in {**lists, **others, **switches}.items():
+    for path, value in {**lists, **others, **switches, _RULES: [_RULE]}.items():
         *parents, last = path.split(".")
         inner = values
         for parent in parents:
@@ -130,6 +145,8 @@ def _with_placeholders(value: Any) -> Any:
 def _placeholders_in(text: str) -> str:
     if "${" in text:
         raise ValueError(f"a guard has ${{ in its text, which begins a placeholder: {text}")
+    for found, placeholder in _IN_CEL.items():
+        text = text.replace(found, placeholder)
     listed = re.compile(r"\['sentinel-[A-Za-z.]+'(?:, 'sentinel-[A-Za-z.]+')*\]")
     text = listed.sub(lambda m: "${strings:" + "+".join(re.findall(r"'sentinel-([A-Za-z.]+)'", m[0])) + "}", text)
     text = text.replace(f"sentinel-excluded|{_NAMESPACE}", "${namespaces:excludedNamespaces}")

@@ -54,9 +54,42 @@ ts-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Values.serviceAccount.name }}
 {{- end }}
 
+{{/* the condition by which a guard looks at the operator's own writes only */}}
+{{- define "tasksession.onlyTheOperator" -}}
+- {name: operator, expression: "request.userInfo.username == '{{ include "tasksession.operatorUser" . }}'"}
+{{- end }}
+
 {{/* a CEL list of strings; argument: the list */}}
 {{- define "tasksession.celList" -}}
 [{{ range $index, $item := . }}{{ if $index }}, {{ end }}'{{ $item }}'{{ end }}]
+{{- end }}
+
+{{/* CEL: the verbs and names of each of ceiling.rules */}}
+{{- define "tasksession.ceilingRules" -}}
+{{- $rules := list }}
+{{- range .Values.ceiling.rules }}
+  {{- $rules = append $rules (printf "{'verbs': %s, 'names': %s}" (include "tasksession.celList" .verbs) (include "tasksession.celList" (default list .resourceNames))) }}
+{{- end -}}
+[{{ join ", " $rules }}]
+{{- end }}
+
+{{/* CEL: by `group/resource` the numbers of those of ceiling.rules that have it. Found by a key, a rule costs the same
+     however long the ceiling is. */}}
+{{- define "tasksession.ceilingKeys" -}}
+{{- $numbers := dict }}
+{{- range $number, $rule := .Values.ceiling.rules }}
+  {{- range $group := .apiGroups }}
+    {{- range $resource := $rule.resources }}
+      {{- $key := printf "%s/%s" $group $resource }}
+      {{- $_ := set $numbers $key (append (default list (get $numbers $key)) (toString $number)) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- $keys := list }}
+{{- range $key, $each := $numbers }}
+  {{- $keys = append $keys (printf "'%s': [%s]" $key (join ", " $each)) }}
+{{- end -}}
+{ {{- join ", " $keys -}} }
 {{- end }}
 
 {{/* controllers of Kubernetes that keep Jobs and their pods in order */}}
@@ -119,6 +152,30 @@ object.metadata.?finalizers.orValue([]).all(f, f in oldObject.metadata.?finalize
 
 {{- define "tasksession.sameOwners" -}}
 object.metadata.?ownerReferences.orValue([]) == oldObject.metadata.?ownerReferences.orValue([])
+{{- end }}
+
+{{/* CEL: two maps are the same but for some keys. Without types, so that fields are compared that this version of the
+     chart has never heard of. Argument: (list "object.spec" "oldObject.spec" (list "suspend")) */}}
+{{- define "tasksession.sameBut" -}}
+{{- $keys := include "tasksession.celList" (index . 2) -}}
+(dyn({{ index . 0 }}).all(k, k in {{ $keys }} || (k in dyn({{ index . 1 }}) && dyn({{ index . 0 }})[k] == dyn({{ index . 1 }})[k])) &&
+dyn({{ index . 1 }}).all(k, k in {{ $keys }} || k in dyn({{ index . 0 }})))
+{{- end }}
+
+{{/* CEL: a map has no keys but these. Argument: (list "object.spec" (list "suspend")) */}}
+{{- define "tasksession.onlyKeys" -}}
+dyn({{ index . 0 }}).all(k, k in {{ include "tasksession.celList" (index . 1) }})
+{{- end }}
+
+{{/* what the API server itself writes into metadata at creation, and what every object of the operator's has besides */}}
+{{- define "tasksession.metadataKeys" -}}
+['name', 'namespace', 'uid', 'creationTimestamp', 'generation', 'managedFields', 'labels', 'ownerReferences']
+{{- end }}
+
+{{/* CEL: the labels of a session's object, and no others. Argument: the labels in the expression */}}
+{{- define "tasksession.childLabels" -}}
+{{ . }}.all(k, k in ['app.kubernetes.io/managed-by', 'tasksession.dev/session', 'tasksession.dev/session-uid']) &&
+{{ . }}[?'app.kubernetes.io/managed-by'].orValue('') == 'tasksession'
 {{- end }}
 
 {{/* The shape of a session's Job, as validations: the same for a Job and for the jobTemplate of a CronJob. They need the

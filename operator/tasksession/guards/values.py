@@ -13,12 +13,18 @@ from collections.abc import Mapping, Sequence
 PLACEHOLDER = re.compile(r"\$\{([a-z]+):([A-Za-z.+]+)\}")
 
 _STRING = r"'[^'\\\n]+'"
+_STRINGS = rf"\[(?:{_STRING}(?:, {_STRING})*)?\]"
+#: Verbs and names of a rule of the ceiling, and for a `group/resource` the numbers of the rules that have it.
+_RULE = rf"\{{'verbs': {_STRINGS}, 'names': {_STRINGS}\}}"
+_NUMBERS = rf"{_STRING}: \[[0-9]{{1,4}}(?:, [0-9]{{1,4}})*\]"
 #: By the kind of a placeholder, what it may stand for.
 PATTERNS: Mapping[str, str] = {
     "namespace": r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?",
     "namespaces": r"(?:[a-z0-9-]|\.\*)+(?:\|(?:[a-z0-9-]|\.\*)+)*",
+    "numbers": rf"\{{(?:{_NUMBERS}(?:, {_NUMBERS})*)?\}}",
+    "rules": rf"\[(?:{_RULE}(?:, {_RULE})*)?\]",
     "seconds": r"[1-9][0-9]{0,2}",
-    "strings": rf"\[(?:{_STRING}(?:, {_STRING})*)?\]",
+    "strings": _STRINGS,
     "user": r"system:serviceaccount:[a-z0-9-]+:[a-z0-9.-]+",
 }
 #: More than this many seconds of grace is no grace: the chart's own schema has the same limit.

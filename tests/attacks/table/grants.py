@@ -1,5 +1,7 @@
 """Attacks on names, grants and trust: what a session consists of, what it may do, and which API server it believes."""
 
+from tasksession.api import names
+from tasksession.lifecycle import manifests
 from tests.attacks.attack import Attacker, Table, Threat, guard, harm, overwritten, rbac
 from tests.attacks.stage import RBAC, VIEW, Stage
 from tests.cluster import Api, wait_for
@@ -11,8 +13,14 @@ RESERVED = guard("reserved-names", words="this name is reserved for sessions")
 RESERVED_TIMER = guard("reserved-names", "job-edit", status=(403, 422), words="")
 NO_GRANT = guard("subjects", words="may not grant rights to a session")
 EITHER = guard("reserved-names", "subjects", words="")
+LABELLED = guard("reserved-labels", words="as a session's: remove the labels")
 SECRETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}
 HOLD = {"metadata": {"finalizers": ["example.com/hold"]}}
+
+
+def labels_of(stage: Stage) -> dict[str, str]:
+    """Return the labels of what the session consists of."""
+    return manifests.child_labels(stage.live.session)
 
 
 def account_of(stage: Stage) -> Object:
@@ -92,6 +100,40 @@ def ann_makes_a_numbered_binding_first(stage: Stage) -> None:
     """ann creates the RoleBinding of a session's second role, for herself."""
     subject = {"kind": "User", "apiGroup": RBAC, "name": "ann"}
     stage.ann.create(stage.scene.rbac("rolebindings"), bound(subject, f"{stage.unused()}-1"))
+
+
+# Labels
+
+
+@TABLE.attack(Attacker.EDIT, Threat.FALSE_CHILD, LABELLED)
+def ann_passes_a_binding_off_as_the_sessions(stage: Stage) -> None:
+    """ann's RoleBinding bears the session's labels, so that the operator waits for it to go, and may not delete it."""
+    person = {"kind": "User", "apiGroup": RBAC, "name": "carl"}
+    body = bound(person, stage.name, role="view")
+    body["metadata"]["labels"] = labels_of(stage)
+    stage.ann.create(stage.scene.rbac("rolebindings"), body)
+
+
+@TABLE.attack(Attacker.EDIT, Threat.FALSE_CHILD, LABELLED)
+def ann_labels_a_role_afterwards(stage: Stage) -> None:
+    """ann makes an ordinary Role first, and gives it the session's labels when it is there."""
+    path = stage.scene.rbac("roles")
+    stage.ann.create(path, {"metadata": {"name": stage.name}, "rules": []})
+    stage.ann.patch(f"{path}/{stage.name}", {"metadata": {"labels": labels_of(stage)}})
+
+
+@TABLE.attack(Attacker.EDIT, Threat.FALSE_CHILD, LABELLED)
+def bob_passes_a_serviceaccount_off_as_the_sessions(stage: Stage) -> None:
+    """bob's ServiceAccount bears one of the session's labels, which the operator lists in each sweep."""
+    uid = {names.SESSION_UID_LABEL: stage.live.session.metadata.uid}
+    stage.bob.create(stage.scene.core("serviceaccounts"), {"metadata": {"name": stage.name, "labels": uid}})
+
+
+@TABLE.attack(Attacker.EDIT, Threat.FALSE_CHILD, LABELLED)
+def bob_passes_a_secret_off_as_the_sessions(stage: Stage) -> None:
+    """bob's Secret bears the session's name as a label."""
+    marks = {names.SESSION_LABEL: stage.live.session.metadata.name}
+    stage.bob.create(stage.scene.core("secrets"), {"metadata": {"name": stage.name, "labels": marks}})
 
 
 # What a live session consists of

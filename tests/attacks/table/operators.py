@@ -12,7 +12,7 @@ from tasksession.lifecycle.observed import ObservedJob
 from tests.attacks.attack import Attacker, Mechanism, Table, Threat, guard, harm, rbac
 from tests.attacks.stage import RBAC, VIEW, Stage
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, job_manifest, release, session_manifest
+from tests.integration.guards.scene import ASKS, POD_SPEC, job_manifest, release, session_manifest
 
 TABLE = Table[Stage]()
 UID = "00000000-0000-0000-0000-000000000000"
@@ -21,12 +21,22 @@ HOURS_25 = timedelta(hours=25)
 
 def children(words: str) -> Mechanism:
     """Return the guard on what a session consists of."""
-    return guard("operator-children", words=words)
+    return guard("operator-child-create", words=words)
 
 
-def jobs(words: str) -> Mechanism:
-    """Return the guard on the operator's Jobs."""
-    return guard("operator-jobs", words=words)
+def made(words: str) -> Mechanism:
+    """Return the guard on Jobs that the operator creates."""
+    return guard("operator-job-create", words=words)
+
+
+def edited(words: str) -> Mechanism:
+    """Return the guard on Jobs that the operator edits."""
+    return guard("operator-job-update", words=words)
+
+
+def ceiling(words: str) -> Mechanism:
+    """Return the guard on what the operator may hand out."""
+    return guard("operator-ceiling", words=words)
 
 
 def pods(words: str) -> Mechanism:
@@ -41,14 +51,19 @@ def another(stage: Stage, *, lasts: timedelta = timedelta(minutes=4)) -> names.I
 
 def account(stage: Stage, **metadata: Any) -> Object:
     """Return a ServiceAccount as the operator makes it, with something changed in its metadata."""
-    made = copy.deepcopy(manifests.service_account(stage.live.session, another(stage), UID))
-    return {**made, "metadata": {**made["metadata"], **metadata}}
+    body = copy.deepcopy(manifests.service_account(stage.live.session, another(stage), UID))
+    return {**body, "metadata": {**body["metadata"], **metadata}}
 
 
-def binding(stage: Stage, role: str = "view", *, suffix: str = "-1") -> Object:
+def role(stage: Stage, *rules: Object) -> Object:
+    """Return the Role of a session's inline rules as the operator makes it, with other rules."""
+    return {**manifests.role(stage.live.session, another(stage), UID, ()), "rules": list(rules)}
+
+
+def binding(stage: Stage, bound: str = "view", *, suffix: str = "-1") -> Object:
     """Return a RoleBinding as the operator makes it."""
     identity = another(stage)
-    reference = RoleReference(kind="ClusterRole", name=role)
+    reference = RoleReference(kind="ClusterRole", name=bound)
     name = identity.name + suffix
     return copy.deepcopy(manifests.role_binding(stage.live.session, identity, UID, name, reference))
 
@@ -56,10 +71,10 @@ def binding(stage: Stage, role: str = "view", *, suffix: str = "-1") -> Object:
 def template_job(stage: Stage, *, pod: Object | None = None, **metadata: Any) -> Object:
     """Return the Job of a jobTemplate as the operator makes it, under a name of its own."""
     session = TaskSession.model_validate(stage.alice.create(stage.scene.sessions(), session_manifest(stage.name)))
-    made = copy.deepcopy(manifests.job(session))
-    made["metadata"] |= metadata
-    made["spec"]["template"]["spec"] |= pod or {}
-    return made
+    body = copy.deepcopy(manifests.job(session))
+    body["metadata"] |= metadata
+    body["spec"]["template"]["spec"] |= pod or {}
+    return body
 
 
 def timer(stage: Stage, identity: names.Identity) -> Object:
@@ -113,14 +128,35 @@ def the_operator_hides_a_role_behind_the_inline_rules(stage: Stage) -> None:
     stage.operator.create(stage.scene.rbac("rolebindings"), binding(stage, suffix=""))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_SUBJECTS, guard("operator-children", "subjects", words=""))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, ceiling("go beyond ceiling.rules"))
+def the_operator_grants_the_right_to_create_jobs(stage: Stage) -> None:
+    """The operator writes a Role with a right that it holds for its own work, and that RBAC lets it hand on."""
+    working = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
+    stage.operator.create(stage.scene.rbac("roles"), role(stage, working))
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, ceiling("go beyond ceiling.rules"))
+def the_operator_grants_the_right_to_grant(stage: Stage) -> None:
+    """The operator writes a Role with its right to create RoleBindings, hidden behind a rule of the ceiling."""
+    within = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}
+    beyond = {"apiGroups": [RBAC], "resources": ["rolebindings"], "verbs": ["create"]}
+    stage.operator.create(stage.scene.rbac("roles"), role(stage, within, beyond))
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, ceiling("not in ceiling.clusterRoles"))
+def the_operator_binds_its_own_role(stage: Stage) -> None:
+    """The operator binds the ClusterRole of its own work to a session: it holds all that this role has."""
+    stage.operator.create(stage.scene.rbac("rolebindings"), binding(stage, "tasksession-operator"))
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_SUBJECTS, guard("operator-child-create", "subjects", words=""))
 def the_operator_binds_to_a_user(stage: Stage) -> None:
     """The operator binds the role edit to a user instead of a session."""
     person = {"kind": "User", "apiGroup": RBAC, "name": "mallory"}
     stage.operator.create(stage.scene.rbac("rolebindings"), {**binding(stage, "edit"), "subjects": [person]})
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_SUBJECTS, guard("operator-children", "subjects", words=""))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_SUBJECTS, guard("operator-child-create", "subjects", words=""))
 def the_operator_adds_a_user_beside_the_session(stage: Stage) -> None:
     """The operator's RoleBinding has two subjects: the session, and somebody else."""
     body = binding(stage)
@@ -155,13 +191,13 @@ def the_operator_makes_an_identity_for_longer(stage: Stage) -> None:
     stage.operator.create(stage.scene.core("serviceaccounts"), body)
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, jobs("at most 24 hours ahead"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, made("at most 24 hours ahead"))
 def the_operator_makes_a_timer_for_longer(stage: Stage) -> None:
     """The operator makes a timer whose deadline is more than a day ahead."""
     stage.operator.create(stage.scene.batch("jobs"), timer(stage, another(stage, lasts=HOURS_25)))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, jobs("a timer ends at its session's deadline"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, made("a timer ends at its session's deadline"))
 def the_operator_makes_a_timer_that_is_late(stage: Stage) -> None:
     """The operator makes a timer that fires hours after the deadline in its name."""
     body = timer(stage, another(stage))
@@ -169,7 +205,7 @@ def the_operator_makes_a_timer_that_is_late(stage: Stage) -> None:
     stage.operator.create(stage.scene.batch("jobs"), body)
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, jobs("a timer has no pods"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, made("a timer has no pods"))
 def the_operator_makes_a_timer_that_stays(stage: Stage) -> None:
     """The operator makes a timer that is not removed when it has failed."""
     body = timer(stage, another(stage))
@@ -177,11 +213,19 @@ def the_operator_makes_a_timer_that_stays(stage: Stage) -> None:
     stage.operator.create(stage.scene.batch("jobs"), body)
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, jobs("a timer has no pods"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, made("a timer has no pods"))
 def the_operator_makes_a_timer_that_waits(stage: Stage) -> None:
     """The operator makes a timer that is suspended."""
     body = timer(stage, another(stage))
     body["spec"]["suspend"] = True
+    stage.operator.create(stage.scene.batch("jobs"), body)
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_ENDLESS, made("a timer has no pods"))
+def the_operator_makes_a_timer_that_nobody_runs(stage: Stage) -> None:
+    """The operator makes a timer that is somebody else's controller's to run, so that no deadline ends it."""
+    body = timer(stage, another(stage))
+    body["spec"]["managedBy"] = "example.com/nobody"
     stage.operator.create(stage.scene.batch("jobs"), body)
 
 
@@ -211,6 +255,14 @@ def the_operator_gives_an_identity_a_role_of_the_cloud(stage: Stage) -> None:
     stage.operator.create(stage.scene.core("serviceaccounts"), account(stage, annotations=annotations))
 
 
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, children("no finalizers and no annotations"))
+def the_operator_labels_an_identity_for_the_cloud(stage: Stage) -> None:
+    """The operator labels an identity, so that the cloud gives its pods a credential."""
+    body = account(stage)
+    body["metadata"]["labels"] |= {"azure.workload.identity/use": "true"}
+    stage.operator.create(stage.scene.core("serviceaccounts"), body)
+
+
 @TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_SUBJECTS, children("it is not named like a session"))
 def the_operator_makes_an_ordinary_serviceaccount(stage: Stage) -> None:
     """The operator makes a ServiceAccount whose tokens no guard watches."""
@@ -220,17 +272,13 @@ def the_operator_makes_an_ordinary_serviceaccount(stage: Stage) -> None:
 # Jobs
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, jobs("a Job that the operator creates has one owner"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, made("a Job that the operator creates has one owner"))
 def the_operator_runs_a_job_of_its_own(stage: Stage) -> None:
     """The operator creates an ordinary Job."""
     stage.operator.create(stage.scene.batch("jobs"), job_manifest(stage.name))
 
 
-@TABLE.attack(
-    Attacker.OPERATOR,
-    Threat.OPERATOR_JOBS,
-    guard("operator-jobs", words="no session may be in namespace kube-system"),
-)
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, made("no session may be in namespace kube-system"))
 def the_operator_runs_a_job_in_kube_system(stage: Stage) -> None:
     """The operator creates a timer in kube-system, beside the controllers of Kubernetes."""
     body = timer(stage, another(stage))
@@ -264,14 +312,14 @@ def the_operator_runs_a_privileged_container(stage: Stage) -> None:
     stage.operator.create(stage.scene.batch("jobs"), template_job(stage, pod={"containers": containers}))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, jobs("suspended Jobs of TaskSessions"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, made("suspended Jobs of TaskSessions"))
 def the_operator_creates_a_job_for_another_session(stage: Stage) -> None:
     """The operator creates a Job that says it is of another TaskSession than the one that owns it."""
     annotations = {names.SESSION_ANNOTATION: "other"}
     stage.operator.create(stage.scene.batch("jobs"), template_job(stage, annotations=annotations))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, jobs("a timer has no pods"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_JOBS, made("a timer has no pods"))
 def the_operator_makes_a_timer_with_pods(stage: Stage) -> None:
     """The operator runs a pod under the name of a timer."""
     body = timer(stage, another(stage))
@@ -282,7 +330,7 @@ def the_operator_makes_a_timer_with_pods(stage: Stage) -> None:
 # Other people's objects
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, jobs("it takes part in no session"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("it takes part in no session"))
 def the_operator_starts_a_foreign_job(stage: Stage) -> None:
     """The operator releases a Job that its author suspended."""
     body = job_manifest(stage.name)
@@ -291,14 +339,16 @@ def the_operator_starts_a_foreign_job(stage: Stage) -> None:
     stage.operator.patch(stage.scene.batch("jobs", stage.name), {"spec": {"suspend": False}})
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, jobs("it did not create it"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, guard("operator-job-delete", words="it did not create it"))
 def the_operator_deletes_a_foreign_job(stage: Stage) -> None:
     """The operator deletes somebody's Job."""
     stage.bob.create(stage.scene.batch("jobs"), job_manifest(stage.name))
     stage.operator.delete(stage.scene.batch("jobs", stage.name))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, children("it is not named like a session"))
+@TABLE.attack(
+    Attacker.OPERATOR, Threat.OPERATOR_EDITS, guard("operator-child-delete", words="it is not named like a session")
+)
 def the_operator_deletes_a_foreign_binding(stage: Stage) -> None:
     """The operator takes somebody's rights away."""
     body = {"metadata": {"name": stage.name}, "roleRef": VIEW, "subjects": []}
@@ -306,13 +356,34 @@ def the_operator_deletes_a_foreign_binding(stage: Stage) -> None:
     stage.operator.delete(stage.scene.rbac("rolebindings", stage.name))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, jobs("changes nothing else in them"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("changes nothing else in them"))
 def the_operator_has_a_sessions_job_start_more(stage: Stage) -> None:
     """The operator raises the parallelism of a session's Job."""
     stage.operator.patch(stage.job, {"spec": {"parallelism": 5}})
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, jobs("never prolongs it"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("changes nothing else in them"))
+def the_operator_has_a_sessions_job_start_sooner(stage: Stage) -> None:
+    """The operator has a session's Job start its next pod while the last one still runs."""
+    stage.operator.patch(stage.job, {"spec": {"podReplacementPolicy": "Failed"}})
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("changes nothing else in them"))
+def the_operator_has_a_sessions_job_fail_more_often(stage: Stage) -> None:
+    """The operator lets more indexes of a session's Job fail before it is over."""
+    body = job_manifest(stage.name, annotations=ASKS)
+    body["spec"] |= {"completionMode": "Indexed", "completions": 2, "backoffLimitPerIndex": 1, "maxFailedIndexes": 1}
+    stage.alice.create(stage.scene.batch("jobs"), body)
+    stage.operator.patch(stage.scene.batch("jobs", stage.name), {"spec": {"maxFailedIndexes": 2}})
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("changes nothing else in them"))
+def the_operator_annotates_a_sessions_job(stage: Stage) -> None:
+    """The operator annotates a session's Job, for another controller to act on."""
+    stage.operator.patch(stage.job, {"metadata": {"annotations": {"example.com/run": "x"}}})
+
+
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_EDITS, edited("never prolongs it"))
 def the_operator_prolongs_a_running_job(stage: Stage) -> None:
     """The operator gives a running Job a later deadline."""
     stage.operator.patch(stage.job, {"spec": {"activeDeadlineSeconds": 80000}})
@@ -325,7 +396,9 @@ def the_operator_changes_what_was_asked(stage: Stage) -> None:
 
 
 @TABLE.attack(
-    Attacker.OPERATOR, Threat.OPERATOR_EDITS, guard("operator-sessions", words="removes only finished TaskSessions")
+    Attacker.OPERATOR,
+    Threat.OPERATOR_EDITS,
+    guard("operator-session-delete", words="removes only finished TaskSessions"),
 )
 def the_operator_deletes_a_live_session(stage: Stage) -> None:
     """The operator deletes a TaskSession, and with it the trace of what it granted."""
@@ -335,14 +408,14 @@ def the_operator_deletes_a_live_session(stage: Stage) -> None:
 @TABLE.attack(
     Attacker.OPERATOR,
     Threat.OPERATOR_EDITS,
-    guard("operator-sessions", "use", words=""),
+    guard("operator-session-create", "use", words=""),
 )
 def the_operator_asks_for_itself(stage: Stage) -> None:
     """The operator creates a TaskSession that no Job asked for."""
     stage.operator.create(stage.scene.sessions(), session_manifest(stage.name))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_RELEASE, jobs("the identity that carries its own uid"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_RELEASE, edited("the identity that carries its own uid"))
 def the_operator_releases_a_job_with_anothers_identity(stage: Stage) -> None:
     """The operator releases one session's Job with the identity of another."""
     identity = stage.live.identity
@@ -353,7 +426,7 @@ def the_operator_releases_a_job_with_anothers_identity(stage: Stage) -> None:
 
 
 @TABLE.attack(
-    Attacker.OPERATOR, Threat.OPERATOR_RELEASE, jobs("the identity that carries its own uid"), also=("pod-create",)
+    Attacker.OPERATOR, Threat.OPERATOR_RELEASE, edited("the identity that carries its own uid"), also=("pod-create",)
 )
 def the_operator_gets_a_pod_of_anothers_identity(stage: Stage) -> None:
     """The operator releases one session's Job with the identity of another, and the pod is started."""

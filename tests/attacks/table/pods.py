@@ -199,6 +199,12 @@ def bob_proxies_by_the_pods_name_with_tls(stage: Stage) -> None:
     passes(stage.bob.create, stage.scene.core("pods", f"https:{stage.pod}:443", "proxy"), {})
 
 
+@TABLE.attack(Attacker.EDIT, Threat.ENTERED_POD, NO_ENTRY)
+def bob_proxies_by_the_pods_name_without_a_scheme(stage: Stage) -> None:
+    """bob names the pod :NAME:PORT, for Kubernetes takes an empty scheme, too."""
+    passes(stage.bob.get, stage.scene.core("pods", f":{stage.pod}:80", "proxy"))
+
+
 @TABLE.attack(Attacker.TASK, Threat.ENTERED_POD, NO_ENTRY)
 def the_task_runs_a_shell_in_its_own_pod(stage: Stage) -> None:
     """The task, granted the role edit, enters a session's pod, which might be another session's."""

@@ -22,6 +22,14 @@ def bob_writes_as_the_session(stage: Stage) -> None:
 
 
 @TABLE.attack(Attacker.EDIT, Threat.IMPERSONATED, NO_IMPERSONATION)
+def eve_writes_as_the_session(stage: Stage) -> None:
+    """eve, who may impersonate ServiceAccounts for the one purpose of creating ConfigMaps, does so as the session."""
+    stage.grant("edit")
+    impostor = stage.ground.eve.as_user(stage.user)
+    impostor.create(stage.scene.core("configmaps"), {"metadata": {"name": stage.name}})
+
+
+@TABLE.attack(Attacker.EDIT, Threat.IMPERSONATED, NO_IMPERSONATION)
 def bob_deletes_a_collection_as_the_session(stage: Stage) -> None:
     """bob deletes a whole collection as the session: such a request names no object."""
     stage.grant("edit")

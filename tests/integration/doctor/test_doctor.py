@@ -160,7 +160,7 @@ def test_every_fault_is_found(doctor_cluster: Cluster, world: World, tmp_path: P
     with world.operator(tmp_path):
         world.request("triage")
         identity = world.wait_state("triage", "Active")["serviceAccountName"]
-    with world.without_guards("reserved-names", "operator-children", "cascade"):
+    with world.without_guards("reserved-names", "operator-child-delete", "cascade"):
         world.admin.delete(world.path("ServiceAccount", identity))
     faults = FAULTS.replace("SPACE", space)
     before = world.admin.get(TOKEN)

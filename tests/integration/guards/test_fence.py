@@ -116,7 +116,7 @@ def test_jobs_of_a_template_are_suspended_marked_and_owned(scene: Scene, live: L
     """The operator cannot run a Job of its own making: not ordinary ones, nor in excluded namespaces."""
     body = manifests.job(live.session)
     plain = {"metadata": {"name": "plain"}, "spec": {"template": {"spec": POD_SPEC}}}
-    assert "tasksession-operator-jobs" in refused(scene.operator.create, scene.batch("jobs"), plain)
+    assert "tasksession-operator-job-create" in refused(scene.operator.create, scene.batch("jobs"), plain)
     stranger = copy.deepcopy(body)
     stranger["metadata"]["name"] = "another"
     assert "suspended Jobs of TaskSessions" in refused(scene.operator.create, scene.batch("jobs"), stranger)

@@ -249,7 +249,7 @@ def test_a_release_carries_the_jobs_identity_and_keeps_it(scene: Scene) -> None:
     assert "immutable" in refused(scene.operator.patch, path, release(later))
     for seconds in (301, None):
         longer = {"spec": {"activeDeadlineSeconds": seconds}}
-        assert "tasksession-operator-jobs" in refused(scene.operator.patch, path, longer)
+        assert "tasksession-operator-job-update" in refused(scene.operator.patch, path, longer)
     scene.operator.patch(path, {"spec": {"activeDeadlineSeconds": 1}})
 
 

@@ -151,7 +151,7 @@ def test_overdue_sessions_end_before_anything_is_granted(world: World, process: 
         process.kill()
     world.request("fresh")
     # With the timers suspended by an administrator, only the operator can end them.
-    with world.without_guards("reserved-names", "job-edit", "operator-jobs"):
+    with world.without_guards("reserved-names", "job-edit", "operator-job-update"):
         for name in bindings:
             world.admin.patch(world.path("Job", name), {"spec": {"suspend": True}})
     last = max(int(name.rpartition("-")[2]) for name in bindings)

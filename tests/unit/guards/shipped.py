@@ -29,6 +29,9 @@ VALUES = {
     "strings:controllers.rootCA": "['publisher']",
     "strings:tokens.sparedAudiences": "[]",
     "strings:appliers": "['flux']",
+    "strings:ceiling.clusterRoles": "['view']",
+    "rules:ceiling.rules": "[{'verbs': ['get', 'patch'], 'names': ['triage']}, {'verbs': ['get'], 'names': []}]",
+    "numbers:ceiling.rules": "{'/configmaps': [0, 1], 'apps/deployments': [1]}",
 }
 PLURALS = {
     "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
