@@ -7,7 +7,7 @@ Sessions that ask the same at the same time share a request; none gets an answer
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasksession.api import names
@@ -16,10 +16,13 @@ from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.shared import Shared
-from tasksession.policy.facts import RoleFact
+from tasksession.policy.facts import Ceiling, RoleFact
 
-#: How long the operator's own rights in a namespace are remembered. They change when the chart does; a write that
-#: goes beyond them is refused by the API server in any case.
+#: The ClusterRole of the chart's ceiling: `bind` on ClusterRoles, and rules. No value of the chart renames it.
+CEILING_ROLE = "tasksession-operator-ceiling"
+
+#: How long the ceiling, and the operator's own rights in a namespace, are remembered. They change when the chart does;
+#: a write that goes beyond them is refused by the API server in any case.
 _OWN_RULES_SECONDS = 30.0
 
 
@@ -30,6 +33,7 @@ class Questions:
         self._client = client
         self._shared = Shared()
         self._own_rules: dict[str, tuple[float, tuple[PolicyRule, ...]]] = {}
+        self._ceiling: tuple[float, Ceiling] | None = None
 
     async def own_username(self) -> str:
         """The name under which the API server knows this operator."""
@@ -94,8 +98,24 @@ class Questions:
             has_urls=any(rule.get("nonResourceURLs") for rule in listed),
         )
 
+    async def ceiling(self) -> Ceiling:
+        """What sessions may have at most, as the chart wrote it into a ClusterRole; nothing where that does not exist.
+
+        What the operator holds for its own work is not in it, so that nobody is granted that.
+        """
+        known = self._ceiling
+        if known is not None and time.monotonic() - known[0] < _OWN_RULES_SECONDS:
+            return known[1]
+        return await self._shared.ask(("ceiling",), self._read_ceiling)
+
+    async def _read_ceiling(self) -> Ceiling:
+        found = await self._client.find(paths.one("ClusterRole", None, CEILING_ROLE))
+        ceiling = ceiling_of((found or {}).get("rules") or ())
+        self._ceiling = (time.monotonic(), ceiling)
+        return ceiling
+
     async def own_rules(self, namespace: str) -> tuple[PolicyRule, ...]:
-        """What this operator itself may do in a namespace: its ceiling.
+        """What this operator itself may do in a namespace.
 
         The answer is often called incomplete, because other authorizers than RBAC cannot list rules. RBAC's own part
         is whole, and it alone is what the API server's escalation check looks at.
@@ -121,6 +141,19 @@ class Questions:
         }
         self._own_rules[namespace] = (now, rules)
         return rules
+
+
+def ceiling_of(rules: Iterable[Mapping[str, Any]]) -> Ceiling:
+    """Read the rules of the ceiling's ClusterRole: `bind` names the ClusterRoles, and is itself never handed out."""
+    cluster_roles: set[str] = set()
+    granted: list[PolicyRule] = []
+    for each in rules:
+        rule = _rule(each)
+        if "bind" not in rule.verbs:
+            granted.append(rule)
+        elif rule.resources == ("clusterroles",):
+            cluster_roles.update(rule.resource_names)
+    return Ceiling(cluster_roles=frozenset(cluster_roles), rules=tuple(granted))
 
 
 def _rule(rule: Mapping[str, Any]) -> PolicyRule:

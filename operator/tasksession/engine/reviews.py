@@ -99,9 +99,10 @@ class Reviewer:
         namespace = session.metadata.namespace
         references = roles_to_look_up(session, policy)
         looking_up_roles = asyncio.gather(*(self._questions.role(reference, namespace) for reference in references))
-        found, may_use, own_rules, roles = await asyncio.gather(
+        found, may_use, ceiling, own_rules, roles = await asyncio.gather(
             self._questions.namespace(namespace),
             self._may_use(session),
+            self._questions.ceiling(),
             self._questions.own_rules(namespace),
             looking_up_roles,
         )
@@ -115,6 +116,7 @@ class Reviewer:
             namespace=NamespaceFact(name=namespace, labels=labels),
             excluded_namespaces=self._excluded,
             may_use=may_use,
+            ceiling=ceiling,
             own_rules=own_rules,
             roles=dict(zip(references, roles, strict=True)),
             condition_answers=answers,

@@ -14,7 +14,8 @@ from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.api.durations import LONGEST_TTL, SHORTEST_TTL, format_duration, parse_duration
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
-from tasksession.policy.coverage import may_bind, uncovered
+from tasksession.policy import ungrantable
+from tasksession.policy.coverage import covers, may_bind, uncovered
 from tasksession.policy.facts import Facts
 from tasksession.policy.terms import effective_access, rules_hash, ttl_text
 from tasksession.policy.wording import describe_roles, describe_rules, listing
@@ -27,6 +28,11 @@ _TRACKING_LABELS = (
     "kustomize.toolkit.fluxcd.io/name",
 )
 _TRACKING_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
+
+#: What helps where the ceiling has what RBAC does not let the operator hand out.
+_INSTALL_AGAIN = (
+    "the ceiling has it, but its ClusterRoleBinding is missing or was changed; have the chart installed again."
+)
 
 _SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 
@@ -45,6 +51,7 @@ class DenialKind(StrEnum):
     CONDITION = "Condition"
     ACCESS = "Access"
     CEILING = "Ceiling"
+    UNGRANTABLE = "Ungrantable"
     ROLE_CHANGED = "RoleChanged"
 
 
@@ -236,7 +243,7 @@ def nothing_asked(session: TaskSession, policy: SessionPolicy) -> Denial:
 
 
 def roles(asked: tuple[RoleReference, ...], policy: SessionPolicy, facts: Facts) -> Iterator[Denial]:
-    """Deny roles that the policy does not list by kind and name, that do not exist, or that we may not bind."""
+    """Deny roles that the policy does not list by kind and name, that do not exist, or that no session may have."""
     allowed = set(policy.spec.access.roles)
     name = policy.metadata.name
     unlisted = [role for role in asked if role not in allowed]
@@ -256,21 +263,51 @@ def roles(asked: tuple[RoleReference, ...], policy: SessionPolicy, facts: Facts)
             f"{describe_roles(absent)}: no such role exists for namespace {facts.namespace.name}; have it created "
             "first, then create the TaskSession anew.",
         )
-    beyond = []
-    for role in listed:
-        fact = facts.roles[role]
-        if fact.exists and not may_bind(facts.own_rules, role, fact.rules, has_urls=fact.has_urls):
-            beyond.append(role)
+    there = [role for role in listed if facts.roles[role].exists]
+    yield from _ungrantable_roles(there, facts)
+    beyond = [role for role in there if not _within_ceiling(role, facts)]
     if beyond:
+        where = sorted({"ceiling.clusterRoles" if role.kind == "ClusterRole" else "ceiling.rules" for role in beyond})
         yield Denial(
             DenialKind.CEILING,
-            f"{describe_roles(beyond)}: beyond what the operator itself may bind in namespace {facts.namespace.name}; "
-            "have it added to the operator's ceiling (ceiling.clusterRoles of the chart), or ask for another.",
+            f"{describe_roles(beyond)}: beyond the operator's ceiling; have {' and '.join(where)} of the chart "
+            "widened, or ask for another.",
+        )
+    unbindable = [
+        role
+        for role in there
+        if role not in beyond
+        and not may_bind(facts.own_rules, role, facts.roles[role].rules, has_urls=facts.roles[role].has_urls)
+    ]
+    if unbindable:
+        yield Denial(
+            DenialKind.CEILING,
+            f"{describe_roles(unbindable)}: beyond what the operator itself may bind in namespace "
+            f"{facts.namespace.name}; {_INSTALL_AGAIN}",
         )
 
 
+def _within_ceiling(role: RoleReference, facts: Facts) -> bool:
+    """Whether sessions may have a role: a ClusterRole by its name, and a Role, which others may write, by its rules."""
+    if role.kind == "ClusterRole":
+        return role.name in facts.ceiling.cluster_roles
+    fact = facts.roles[role]
+    return fact.rules is not None and not fact.has_urls and covers(facts.ceiling.rules, fact.rules)
+
+
+def _ungrantable_roles(roles: list[RoleReference], facts: Facts) -> Iterator[Denial]:
+    for role in roles:
+        found = list(ungrantable.in_role(facts.roles[role].rules or ()))
+        if found:
+            yield Denial(
+                DenialKind.UNGRANTABLE,
+                f"{describe_roles([role])} has {describe_rules([rule for rule, _ in found])}, and {found[0][1]}: "
+                "ask for a role without it.",
+            )
+
+
 def rules(asked: tuple[PolicyRule, ...], policy: SessionPolicy, facts: Facts) -> Iterator[Denial]:
-    """Deny rules that the policy's own rules do not cover, or that the operator does not hold itself."""
+    """Deny rules that the policy's own rules or the ceiling do not cover, or that no session may have."""
     outside = uncovered(policy.spec.access.rules, asked)
     if outside:
         yield Denial(
@@ -278,12 +315,25 @@ def rules(asked: tuple[PolicyRule, ...], policy: SessionPolicy, facts: Facts) ->
             f"SessionPolicy {policy.metadata.name} does not allow {describe_rules(outside)}: "
             "ask for less, or have the policy changed.",
         )
-    beyond = uncovered(facts.own_rules, asked)
+    for rule, reason in ungrantable.in_rules(asked):
+        yield Denial(
+            DenialKind.UNGRANTABLE,
+            f"No session is granted {describe_rules([rule])}, for {reason}: leave it out of the rules.",
+        )
+    beyond = uncovered(facts.ceiling.rules, asked)
     if beyond:
         yield Denial(
             DenialKind.CEILING,
-            f"The operator itself does not hold {describe_rules(beyond)} in namespace {facts.namespace.name}, so it "
-            "cannot grant that: have it added to the operator's ceiling (ceiling.rules of the chart), or ask for less.",
+            f"The operator's ceiling does not have {describe_rules(beyond)}: have it added (ceiling.rules of the "
+            "chart), or ask for less.",
+        )
+        return
+    unheld = uncovered(facts.own_rules, asked)
+    if unheld:
+        yield Denial(
+            DenialKind.CEILING,
+            f"The operator itself does not hold {describe_rules(unheld)} in namespace {facts.namespace.name}, so it "
+            f"cannot grant that: {_INSTALL_AGAIN}",
         )
 
 

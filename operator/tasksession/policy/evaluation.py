@@ -13,10 +13,11 @@ from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.policy import checks
 from tasksession.policy.checks import Denial, DenialKind
-from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact, RoleFact
+from tasksession.policy.facts import Ceiling, ConditionAnswer, Facts, NamespaceFact, RoleFact
 from tasksession.policy.terms import deadline_of, effective_access, effective_ttl, rules_hash
 
 __all__ = [
+    "Ceiling",
     "ConditionAnswer",
     "Denial",
     "DenialKind",
@@ -78,6 +79,7 @@ _ENDS_FOR: tuple[tuple[DenialKind, Reason], ...] = (
     (DenialKind.USE, Reason.USE_LOST),
     (DenialKind.ACCESS, Reason.POLICY_NARROWED),
     (DenialKind.CEILING, Reason.POLICY_NARROWED),
+    (DenialKind.UNGRANTABLE, Reason.POLICY_NARROWED),
     (DenialKind.TASK, Reason.POLICY_NARROWED),
     (DenialKind.TOKEN, Reason.POLICY_NARROWED),
     (DenialKind.ROLE_CHANGED, Reason.ROLE_CHANGED),

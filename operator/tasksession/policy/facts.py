@@ -36,6 +36,14 @@ class RoleFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What sessions may have at most: the chart's `ceiling.clusterRoles` and `ceiling.rules`, by default nothing."""
+
+    cluster_roles: frozenset[str] = frozenset()
+    rules: tuple[PolicyRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ConditionAnswer:
     """What became of one of the policy's conditions: `problem` says why it could not be decided, and is then no yes."""
 
@@ -56,16 +64,17 @@ class NamespaceFact:
 class Facts:
     """Everything about one session that its manifest and its policy do not say.
 
-    `now` is server time. `may_use`: the requester holds the verb `use` on the policy in this namespace. `own_rules`:
-    what the operator itself holds there. `roles` has each of `roles_to_look_up`. `active` and `active_per_requester`
-    count the other live sessions of this policy, those being granted too. `excluded_namespaces` may hold patterns,
-    with `*` for any characters.
+    `now` is server time. `may_use`: the requester holds the verb `use` on the policy in this namespace. `ceiling`:
+    what sessions may have at most. `own_rules`: what the operator itself holds there, for its own work too. `roles`
+    has each of `roles_to_look_up`. `active` and `active_per_requester` count the other live sessions of this policy,
+    those being granted too. `excluded_namespaces` may hold patterns, with `*` for any characters.
     """
 
     now: datetime
     namespace: NamespaceFact
     excluded_namespaces: frozenset[str]
     may_use: bool
+    ceiling: Ceiling
     own_rules: tuple[PolicyRule, ...]
     roles: Mapping[RoleReference, RoleFact]
     condition_answers: tuple[ConditionAnswer, ...] = ()

@@ -20,7 +20,7 @@ from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import ObservedJob, RefusalKind, Review
 from tasksession.lifecycle.task_job import asking_job, was_released
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
-from tasksession.policy.facts import Facts, NamespaceFact, RoleFact
+from tasksession.policy.facts import Ceiling, Facts, NamespaceFact, RoleFact
 from tests.unit import make
 
 Manifest = dict[str, Any]
@@ -280,12 +280,16 @@ class World:
             namespace=NamespaceFact(name=make.NAMESPACE, labels={}),
             excluded_namespaces=frozenset(),
             may_use=self.may_use,
-            own_rules=(_rule("*"),),
+            ceiling=Ceiling(cluster_roles=frozenset(self.role_rules), rules=(_rule("*"),)),
+            own_rules=(_BIND, _rule("*")),
             roles={role: RoleFact(self.role_rules.get(role.name)) for role in roles_to_look_up(session, policy)},
         )
         if live:
             return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts))
         return Review(policy=policy, verdict=evaluate(session=session, policy=policy, facts=facts))
+
+
+_BIND = PolicyRule(api_groups=("rbac.authorization.k8s.io",), resources=("clusterroles",), verbs=("bind",))
 
 
 def _rule(verb: str) -> PolicyRule:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from tasksession.api.access import Access, PolicyRule, RoleReference
 from tasksession.api.conditions import Reason
 from tasksession.api.policy import SessionPolicy
+from tasksession.policy import ungrantable
 from tasksession.policy.coverage import covers
 from tasksession.policy.evaluation import (
+    Ceiling,
     ConditionAnswer,
     DenialKind,
     Facts,
@@ -32,6 +34,7 @@ EDIT = RoleReference(kind="ClusterRole", name="edit")
 LOCAL = RoleReference(kind="Role", name="view")
 PODS = rule(("",), ("pods",), (), ("get", "list"))
 SECRETS = rule(("",), ("secrets",), (), ("get",))
+CEILING = Ceiling(cluster_roles=frozenset({"view"}), rules=(PODS,))
 BIND_VIEW = rule(("rbac.authorization.k8s.io",), ("clusterroles",), ("view",), ("bind",))
 
 
@@ -42,6 +45,7 @@ def facts(**changed: Any) -> Facts:
         namespace=NamespaceFact(name=make.NAMESPACE, labels={"tier": "2"}),
         excluded_namespaces=frozenset({"kube-*"}),
         may_use=True,
+        ceiling=CEILING,
         own_rules=(BIND_VIEW, PODS),
         roles={make.VIEW: RoleFact(rules=(PODS,))},
     )
@@ -114,7 +118,13 @@ ELSEWHERE = {"namespaces": {"names": ["elsewhere"]}}
         ({}, {}, {"own_rules": ()}, DenialKind.CEILING, "ClusterRole view: beyond what the operator itself may bind"),
         ({"access": inline(PODS)}, {}, {}, DenialKind.ACCESS, "does not allow get, list on pods: ask for less"),
         ({"access": inline(SECRETS)}, {"access": inline(SECRETS)}, {}, DenialKind.CEILING,
-         "The operator itself does not hold get on secrets in namespace support"),
+         "The operator's ceiling does not have get on secrets: have it added (ceiling.rules of the chart)"),
+        ({"access": inline(PODS)}, {"access": inline(PODS)}, {"own_rules": ()}, DenialKind.CEILING,
+         "The operator itself does not hold get, list on pods in namespace support"),
+        ({}, {}, {"ceiling": Ceiling()}, DenialKind.CEILING,
+         "ClusterRole view: beyond the operator's ceiling; have ceiling.clusterRoles of the chart widened"),
+        ({"access": inline(PODS)}, {"access": inline(PODS)}, {"ceiling": Ceiling()}, DenialKind.CEILING,
+         "The operator's ceiling does not have get, list on pods"),
     ],
 )  # fmt: skip
 def test_each_denial_names_its_cause(
@@ -143,10 +153,120 @@ def test_a_role_is_not_allowed_because_its_rules_are() -> None:
     assert "not among the roles" in found[DenialKind.ACCESS]
 
 
-def test_a_listed_role_that_the_operator_holds_needs_no_right_to_bind() -> None:
+def test_a_role_of_the_ceiling_that_the_operator_holds_needs_no_right_to_bind() -> None:
     """As RBAC has it: who holds all of a role's rules may bind it."""
     assert denied(own_rules=(PODS,)) == {}
     assert DenialKind.CEILING in denied(own_rules=(PODS,), roles={make.VIEW: RoleFact((PODS,), has_urls=True)})
+
+
+def test_a_role_is_not_in_the_ceiling_because_the_operator_holds_its_rules() -> None:
+    """What the operator holds for its own work is nobody's to have: a ClusterRole counts by its name alone."""
+    jobs = rule(("batch",), ("jobs",), (), ("create",))
+    found = denied(own_rules=(jobs,), ceiling=Ceiling(rules=(PODS,)), roles={make.VIEW: RoleFact((jobs,))})
+    assert "beyond the operator's ceiling" in found[DenialKind.CEILING]
+    found = denied({"access": inline(jobs)}, {"access": inline(jobs)}, own_rules=(jobs,))
+    assert "ceiling does not have create on jobs in group batch" in found[DenialKind.CEILING]
+
+
+@pytest.mark.parametrize(
+    ("rules", "has_urls", "within"),
+    [
+        ((PODS,), False, True),
+        ((), False, True),
+        ((PODS,), True, False),
+        ((PODS, SECRETS), False, False),
+        ((rule(("batch",), ("jobs",), (), ("create",)),), False, False),
+        ((rule(("",), ("pods",), ("one",), ("get",)),), False, True),
+    ],
+)
+def test_a_role_of_the_namespace_is_within_the_ceiling_by_its_rules(
+    rules: tuple[PolicyRule, ...], has_urls: bool, within: bool
+) -> None:
+    """Whoever is admin in the namespace writes it, so its name says nothing: ceiling.rules have to cover it."""
+    access = {"roles": [{"kind": "Role", "name": "view"}]}
+    held = (rule(("*",), ("*",), (), ("*",)),)
+    found = denied(
+        {"access": access}, {"access": access}, own_rules=held, roles={LOCAL: RoleFact(rules, has_urls=has_urls)}
+    )
+    assert list(found) == ([] if within else [DenialKind.CEILING])
+    assert within or "have ceiling.rules of the chart widened" in found[DenialKind.CEILING]
+
+
+RBAC = "rbac.authorization.k8s.io"
+ADMISSION = "admissionregistration.k8s.io"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (rule((RBAC,), ("rolebindings",), (), ("create",)), "hand its rights on"),
+        (rule((RBAC,), ("clusterroles",), ("view",), ("bind",)), "hand its rights on"),
+        (rule(("certificates.k8s.io",), ("certificatesigningrequests",), (), ("create",)), "certificates that outlive"),
+        (rule(("tasksession.dev",), ("tasksessions",), (), ("create",)), "start, approve or end sessions"),
+        (rule(("tasksession.dev",), ("sessionpolicies",), (), ("use",)), "start, approve or end sessions"),
+        (rule((ADMISSION,), ("validatingadmissionpolicies",), (), ("delete",)), "change admission"),
+        (rule(("", ADMISSION), ("*",), (), ("*",)), "change admission"),
+        (rule(("*",), ("configmaps",), (), ("patch",)), "name the groups"),
+        (rule(("",), ("serviceaccounts",), ("default",), ("impersonate",)), "impersonate others"),
+        (rule(("authentication.k8s.io",), ("users",), (), ("impersonate:user-info",)), "impersonate others"),
+        (rule(("",), ("pods",), (), ("impersonate-on:user-info:get",)), "impersonate others"),
+        (rule(("authentication.k8s.io",), ("tokenreviews",), (), ("create",)), "review tokens"),
+        (rule(("",), ("configmaps",), ("a",), ("create", "get")), "RBAC knows no name at create"),
+        (rule(("",), ("configmaps",), ("a",), ("deletecollection",)), "RBAC knows no name at deletecollection"),
+    ],
+)
+def test_some_rules_are_never_granted(asked: PolicyRule, words: str) -> None:
+    """Policy, ceiling and the operator's own rights allow it: no session gets it all the same."""
+    found = denied(
+        {"access": inline(asked)}, {"access": inline(asked)}, ceiling=Ceiling(rules=(asked,)), own_rules=(asked,)
+    )
+    assert list(found) == [DenialKind.UNGRANTABLE]
+    assert words in found[DenialKind.UNGRANTABLE]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        rule((RBAC, ADMISSION, "tasksession.dev"), ("*",), (), ("get", "list", "watch")),
+        rule(("*",), ("*",), (), ("get",)),
+        rule(("",), ("pods/exec",), ("one",), ("create",)),
+        rule(("",), ("configmaps",), ("a",), ("get", "patch", "update", "delete")),
+        rule(("",), ("configmaps",), (), ("create", "deletecollection")),
+    ],
+)
+def test_reads_and_ordinary_writes_are_granted(asked: PolicyRule) -> None:
+    """Reading is no harm, a subresource has its object's name, and a create without names is one of all names."""
+    allowed = {"access": inline(asked)}
+    assert denied(allowed, allowed, ceiling=Ceiling(rules=(asked,)), own_rules=(asked,)) == {}
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (rule((ADMISSION,), ("mutatingwebhookconfigurations",), (), ("patch",)), "change admission"),
+        (rule(("*",), ("*",), (), ("*",)), "change admission"),
+        (rule(("*",), ("validatingadmissionpolicies/status",), (), ("update",)), "change admission"),
+        (rule(("authentication.k8s.io",), ("*",), (), ("impersonate:serviceaccount",)), "impersonate others"),
+    ],
+)
+def test_a_role_is_not_granted_for_what_no_guard_could_police(held: PolicyRule, words: str) -> None:
+    """Listed by policy and ceiling, it is denied by its content, and the rule is named."""
+    found = denied(roles={make.VIEW: RoleFact((PODS, held))})
+    assert list(found) == [DenialKind.UNGRANTABLE]
+    assert "ClusterRole view has" in found[DenialKind.UNGRANTABLE]
+    assert words in found[DenialKind.UNGRANTABLE]
+
+
+def test_roles_that_kubernetes_brings_are_granted() -> None:
+    """`edit` impersonates and writes TaskSessions, `admin` writes Roles: guards refuse a session that."""
+    held = (
+        rule(("",), ("serviceaccounts",), (), ("impersonate",)),
+        rule(("tasksession.dev",), ("tasksessions",), (), ("create", "delete")),
+        rule((RBAC,), ("roles", "rolebindings"), (), ("create",)),
+        rule(("*",), ("*",), (), ("get", "list", "watch")),
+        rule(("*",), ("deployments",), (), ("*",)),
+    )
+    assert denied(roles={make.VIEW: RoleFact(held)}) == {}
 
 
 def test_a_role_that_the_policy_does_not_list_is_not_even_looked_up() -> None:
@@ -291,17 +411,18 @@ def test_a_roles_hash_does_not_depend_on_order_but_on_every_value() -> None:
 def test_what_is_granted_is_asked_and_allowed_and_held(
     allowed: tuple[PolicyRule, ...], own: tuple[PolicyRule, ...], number: int
 ) -> None:
-    """Rules are granted only within the policy's and the operator's; asking for less never turns yes into no."""
+    """Rules are granted only within the policy's and the ceiling; asking for less never turns yes into no."""
+    everything = (rule(("*",), ("*",), (), ("*",)),)
+    known = facts(ceiling=Ceiling(rules=own), own_rules=everything)
     for ceiling in (allowed, own):
         for asked in asked_of(ceiling, number, 4):
             policy = make.policy(access=inline(*allowed))
-            granted = evaluate(
-                session=make.session(access=inline(*asked.rules)), policy=policy, facts=facts(own_rules=own)
-            )
-            assert granted.allowed is (covers(allowed, asked.rules) and covers(own, asked.rules))
+            granted = evaluate(session=make.session(access=inline(*asked.rules)), policy=policy, facts=known)
+            possible = not list(ungrantable.in_rules(asked.rules))
+            assert granted.allowed is (covers(allowed, asked.rules) and covers(own, asked.rules) and possible)
             if granted.allowed:
                 less = make.session(access=inline(asked.rules[0]))
-                assert evaluate(session=less, policy=policy, facts=facts(own_rules=own)).allowed
+                assert evaluate(session=less, policy=policy, facts=known).allowed
 
 
 @settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -318,7 +439,7 @@ def test_no_change_for_the_worse_turns_no_into_yes(data: st.DataObject) -> None:
         policy=policy,
         facts=facts(
             may_use=may_use,
-            own_rules=(BIND_VIEW,) if owned else (),
+            ceiling=CEILING if owned else Ceiling(),
             excluded_namespaces=frozenset({"*"} if excluded else ()),
         ),
     )

@@ -8,6 +8,7 @@ import pytest
 from tasksession.api.conditions import Reason
 from tasksession.api.session import Grant, TaskSession
 from tasksession.policy.evaluation import (
+    Ceiling,
     NamespaceFact,
     RoleFact,
     recheck,
@@ -59,6 +60,7 @@ def test_what_counts_at_the_grant_only_ends_nothing(policy: dict[str, Any], chan
         ({}, {"may_use": False}, Reason.USE_LOST, "jane may not use"),
         ({"access": {"roles": [{"kind": "ClusterRole", "name": "edit"}]}}, {}, Reason.POLICY_NARROWED, "not among"),
         ({"tasks": ["External"]}, {}, Reason.POLICY_NARROWED, "of the kind Job"),
+        ({}, {"ceiling": Ceiling()}, Reason.POLICY_NARROWED, "beyond the operator's ceiling"),
         ({}, {"own_rules": ()}, Reason.POLICY_NARROWED, "beyond what the operator itself may bind"),
         (
             {},
@@ -103,6 +105,10 @@ def test_inline_rules_are_held_against_policy_and_ceiling_again() -> None:
     found = recheck(session=session, policy=make.policy(**INLINE), facts=facts(own_rules=(BIND_VIEW,)))
     assert found.reason is Reason.POLICY_NARROWED
     assert "does not hold get, list on pods" in found.message
+    narrowed = Ceiling(cluster_roles=frozenset({"view"}))
+    found = recheck(session=session, policy=make.policy(**INLINE), facts=facts(ceiling=narrowed))
+    assert found.reason is Reason.POLICY_NARROWED
+    assert "ceiling does not have get, list on pods" in found.message
 
 
 def test_rules_that_came_from_the_policys_defaults_end_when_the_defaults_change() -> None:
