@@ -19,8 +19,8 @@ from tasksession.policy.coverage import covers
 from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.installation import render
-from tests.integration.guards.scene import Scene
-from tests.unit.policy.rules import CEILINGS, asked_of, rule
+from tests.support.rules import CEILINGS, asked_of, rule
+from tests.support.scene import Scene
 
 _ROOT = "/apis/admissionregistration.k8s.io/v1"
 _GUARD = "tasksession-operator-ceiling"
