@@ -24,7 +24,7 @@ from tests.cluster.rights import wait_until_holds
 from tests.support.scene import NODE, POD_SPEC, LiveSession, Scene, bind
 
 CEILING = {
-    "clusterRoles": ["view", "edit", "admin"],
+    "clusterRoles": ["view", "edit", "admin", "releaser"],
     "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]}],
 }
 RBAC = "rbac.authorization.k8s.io"
