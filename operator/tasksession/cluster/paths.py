@@ -11,6 +11,7 @@ from tasksession.api import names
 _ROOTS = {
     "ConfigMap": "/api/v1",
     "Event": "/api/v1",
+    "Pod": "/api/v1",
     "Secret": "/api/v1",
     "ServiceAccount": "/api/v1",
     "CronJob": "/apis/batch/v1",

@@ -16,10 +16,8 @@ from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.shared import Shared
+from tasksession.guards.values import CEILING_ROLE
 from tasksession.policy.facts import Ceiling, RoleFact
-
-#: The ClusterRole of the chart's ceiling: `bind` on ClusterRoles, and rules. No value of the chart renames it.
-CEILING_ROLE = "tasksession-operator-ceiling"
 
 #: How long the ceiling, and the operator's own rights in a namespace, are remembered. They change when the chart does;
 #: a write that goes beyond them is refused by the API server in any case.

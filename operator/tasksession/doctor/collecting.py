@@ -48,6 +48,7 @@ class Collector:
         return replace(
             facts,
             service_accounts=await self._list("ServiceAccount", _is_identity, label_selector=ours),
+            api_servers=await self._list("Pod", label_selector="component=kube-apiserver", spaces=("kube-system",)),
             jobs=await self._list("Job", _is_marked),
             cron_jobs=await self._list("CronJob"),
             sessions=_in_both(sessions, await self._list("TaskSession")),

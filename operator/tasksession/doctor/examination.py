@@ -11,7 +11,7 @@ from tasksession.doctor.facts import Facts
 from tasksession.doctor.finding import Report
 from tasksession.doctor.installation import check_cluster, check_guards, seen_guards
 from tasksession.doctor.jobs import check_jobs, check_sessions
-from tasksession.doctor.operator_rights import check_operator, operator_of
+from tasksession.doctor.operator_rights import check_ceiling, check_operator, operator_of
 from tasksession.doctor.people import check_people
 from tasksession.doctor.rbac import grants
 from tasksession.guards.comparing import ExpectedGuard
@@ -27,6 +27,7 @@ def examine(facts: Facts, expected: Iterable[ExpectedGuard], upstream: Mapping[s
         *check_guards(facts, expected, upstream, user),
         *check_cluster(facts),
         *check_operator(facts, held),
+        *check_ceiling(facts, guards.values()),
         *check_people(facts, held, user),
         *check_jobs(facts, guards),
         *check_sessions(facts),

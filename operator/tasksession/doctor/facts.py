@@ -36,6 +36,8 @@ class Facts:
     """Our definitions by name; None for one that does not exist."""
     admission_resources: tuple[str, ...] | Unread = NOT_ASKED
     """What the API server serves of admissionregistration.k8s.io/v1."""
+    api_servers: Listing = NOT_ASKED
+    """Pods of the API server, where the cluster runs it in pods of its own; none where nobody can see it."""
     cluster_roles: Listing = NOT_ASKED
     cluster_role_bindings: Listing = NOT_ASKED
     roles: Listing = NOT_ASKED

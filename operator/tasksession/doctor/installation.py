@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from tasksession.api import names
-from tasksession.doctor.facts import Facts, Object, Unread, gaps
-from tasksession.doctor.finding import Area, Finding, Severity
+from tasksession.doctor.facts import Facts, Object, Unread, gaps, name_of
+from tasksession.doctor.finding import Area, Finding, Severity, listed
 from tasksession.engine.guards import Guards
 from tasksession.guards.comparing import ExpectedGuard
 from tasksession.guards.values import strings_in
@@ -21,6 +21,7 @@ _NEEDED = (
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
 )
+_OWNER_PLUGIN = "OwnerReferencesPermissionEnforcement"
 _INSTALL = "Nothing is granted until the chart of this version is installed again."
 
 
@@ -94,7 +95,30 @@ def check_cluster(facts: Facts) -> list[Finding]:
     if not isinstance(facts.definitions, Unread):
         for name, definition in facts.definitions.items():
             found.extend(_definition(name, definition))
-    return found
+    return found + _owner_references(facts)
+
+
+def _owner_references(facts: Facts) -> list[Finding]:
+    """Without this plugin of the API server anybody may make an object that holds the deletion of another's."""
+    if isinstance(facts.api_servers, Unread):
+        return gaps(Area.CLUSTER, {"Admission plugins of the API server": facts.api_servers})
+    missing = [name_of(pod) for pod in facts.api_servers if _OWNER_PLUGIN not in _words_of(pod)]
+    if not missing:
+        return []
+    problem = (
+        f"{listed(missing)}: {_OWNER_PLUGIN} is off, so that whoever may create an object with a finalizer can hold "
+        "the deletion of what a session consists of, by an owner reference with its uid."
+    )
+    advice = f"Add {_OWNER_PLUGIN} to --enable-admission-plugins of the API server."
+    return [Finding(Area.CLUSTER, Severity.NOTE, "API server", problem, advice)]
+
+
+def _words_of(pod: Object) -> set[str]:
+    """The words of the command by which a pod runs."""
+    containers = pod["spec"].get("containers") or ()
+    lines = [line for each in containers for line in (*(each.get("command") or ()), *(each.get("args") or ()))]
+    enabled = [str(line).partition("=")[2] for line in lines if str(line).startswith("--enable-admission-plugins=")]
+    return {word for line in enabled for word in line.split(",")}
 
 
 def _definition(name: str, definition: Object | None) -> list[Finding]:

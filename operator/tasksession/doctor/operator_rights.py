@@ -5,14 +5,16 @@ Pure; the examination calls them. A session can never hold more than is looked a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tasksession.api import names
 from tasksession.doctor.facts import Facts, Unread, gaps, items, name_of
 from tasksession.doctor.finding import Area, Finding, Severity, listed
-from tasksession.doctor.rbac import CLUSTER_ADMIN, Grant, Rule, allows, concerns, is_wild, reaches
+from tasksession.doctor.rbac import CLUSTER_ADMIN, Grant, Rule, allows, concerns, impersonating, is_wild, reaches
+from tasksession.guards.values import CEILING_ROLE, ceiling_texts
 
 _BINDING = "tasksession-operator"
+_GUARDED_ROLES = "strings:ceiling.clusterRoles"
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
@@ -65,8 +67,8 @@ def _faults(origin: str, rule: Rule) -> Iterator[Finding]:
     if is_wild(rule):
         yield _failure(origin, f"It has a wildcard: {_words(rule)}.")
         return
-    for verb in ("escalate", "impersonate"):
-        if verb in verbs:
+    for verb in sorted(verbs):
+        if verb == "escalate" or impersonating(verb):
             yield _failure(origin, f"It has the verb {verb}, which leads out of every limit: {_words(rule)}.")
     roles = [each for each in ("roles", "clusterroles") if concerns(rule, _RBAC, each)]
     if "bind" in verbs and roles:
@@ -96,6 +98,19 @@ def _words(rule: Rule) -> str:
     return f"{verbs} on {resources} of {groups}"
 
 
+def check_ceiling(facts: Facts, values: Mapping[str, str]) -> list[Finding]:
+    """The ceiling that the guard holds the operator to is the one that RBAC lets it hand out."""
+    role = next((each for each in items(facts.cluster_roles) if name_of(each) == CEILING_ROLE), None)
+    if role is None or _GUARDED_ROLES not in values:
+        return []
+    ours = ceiling_texts(role.get("rules") or ())
+    if all(values.get(placeholder) == text for placeholder, text in ours.items()):
+        return []
+    problem = "It is not the ceiling that guard tasksession-operator-ceiling holds: sessions get only what both have."
+    advice = "Install the chart again, with the ceiling that is meant."
+    return [Finding(Area.OPERATOR, Severity.WARNING, f"ClusterRole {CEILING_ROLE}", problem, advice)]
+
+
 def _bindable(rule: Rule) -> Iterator[str]:
     if "bind" in (rule.get("verbs") or ()) and concerns(rule, _RBAC, "clusterroles"):
         yield from rule.get("resourceNames") or ()
@@ -123,6 +138,6 @@ def _ways_out(rule: Rule) -> Iterator[str]:
         return
     if "*" in verbs or "*" in rule["resources"]:
         yield "a wildcard"
-    yield from (f"the verb {verb}" for verb in ("bind", "escalate", "impersonate") if verb in verbs)
+    yield from (f"the verb {verb}" for verb in sorted(verbs) if verb in ("bind", "escalate") or impersonating(verb))
     if concerns(rule, "", "serviceaccounts/token") and verbs & {"create", "*"}:
         yield "tokens of other ServiceAccounts"

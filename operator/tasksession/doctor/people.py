@@ -14,6 +14,7 @@ from tasksession.doctor.finding import Area, Finding, Severity, listed
 from tasksession.doctor.rbac import CLUSTER_ADMIN, Grant, allows, concerns, is_wild, reaches
 
 _ADMISSION = "admissionregistration.k8s.io"
+_AUTHENTICATION = "authentication.k8s.io"
 _GUARD_KINDS = (
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicybindings",
@@ -180,7 +181,7 @@ def _act_in(grants: Collection[Grant]) -> Iterator[Finding]:
         (
             Severity.WARNING,
             [grant for grant in acting if not _is_built_in(grant)],
-            "Take the verb impersonate out of the role.",
+            "Take the verbs that impersonate out of the role.",
         ),
         (Severity.NOTE, usual, "Keep edit and admin in namespaces of sessions to few."),
     ):
@@ -191,7 +192,7 @@ def _act_in(grants: Collection[Grant]) -> Iterator[Finding]:
 
 def _are_the_operator(namespace: str, grants: Iterable[Grant]) -> Iterator[Finding]:
     def may_start(grant: Grant) -> bool:
-        return any(
+        return _impersonates(grant) or any(
             allows(grant.rules, group=group, resource=resource, verbs=verbs) for group, resource, verbs in _STARTS
         )
 
@@ -248,9 +249,15 @@ def _is_built_in(grant: Grant) -> bool:
 
 
 def _impersonates(grant: Grant) -> bool:
-    return any(
+    """By plain impersonation, or by a mode of the constrained one, which has verbs and a group of its own."""
+    plain = any(
         allows(grant.rules, group="", resource=resource, verbs=("impersonate",))
         for resource in ("serviceaccounts", "users", "groups")
+    )
+    return plain or any(
+        verb.startswith("impersonate:") and {_AUTHENTICATION, "*"} & set(rule.get("apiGroups") or ())
+        for rule in grant.rules
+        for verb in rule.get("verbs") or ()
     )
 
 

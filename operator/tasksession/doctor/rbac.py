@@ -112,6 +112,11 @@ def concerns(rule: Rule, group: str, resource: str) -> bool:
     return (group in groups or _ALL in groups) and bool({resource, pattern, _ALL} & set(resources))
 
 
+def impersonating(verb: str) -> bool:
+    """Whether a verb lets its holder act as somebody else, by plain or by constrained impersonation."""
+    return verb == "impersonate" or verb.startswith(("impersonate:", "impersonate-on:"))
+
+
 def is_wild(rule: Rule) -> bool:
     """Whether a rule on resources has a wildcard."""
     return bool(rule.get("resources")) and any(

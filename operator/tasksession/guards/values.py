@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 PLACEHOLDER = re.compile(r"\$\{([a-z]+):([A-Za-z.+]+)\}")
 
@@ -30,8 +31,41 @@ PATTERNS: Mapping[str, str] = {
 #: More than this many seconds of grace is no grace: the chart's own schema has the same limit.
 _MOST_SECONDS = 600
 
+#: The ClusterRole of the chart's ceiling: `bind` on ClusterRoles, and rules. No value of the chart renames it.
+CEILING_ROLE = "tasksession-operator-ceiling"
+
 #: A placeholder and the text that was found in its place.
 Found = tuple[str, str]
+
+
+def ceiling_texts(rules: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Write the rules of the ceiling's ClusterRole as the chart writes them into the guard, by placeholder."""
+    names: list[str] = []
+    granted: list[Mapping[str, Any]] = []
+    for rule in rules:
+        if "bind" in rule["verbs"]:
+            names.extend(rule.get("resourceNames") or ())
+        else:
+            granted.append(rule)
+    numbers: dict[str, list[str]] = {}
+    for number, rule in enumerate(granted):
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                numbers.setdefault(f"{group}/{resource}", []).append(str(number))
+    texts = [
+        f"{{'verbs': {_listed(rule['verbs'])}, 'names': {_listed(rule.get('resourceNames') or ())}}}"
+        for rule in granted
+    ]
+    keys = [f"'{key}': [{', '.join(numbers[key])}]" for key in sorted(numbers)]
+    return {
+        "strings:ceiling.clusterRoles": _listed(names),
+        "rules:ceiling.rules": f"[{', '.join(texts)}]",
+        "numbers:ceiling.rules": f"{{{', '.join(keys)}}}",
+    }
+
+
+def _listed(words: Iterable[str]) -> str:
+    return f"[{', '.join(repr(word) for word in words)}]"
 
 
 def strings_in(text: str) -> tuple[str, ...]:

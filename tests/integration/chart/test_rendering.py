@@ -43,6 +43,11 @@ def test_the_ceiling_is_what_the_operator_may_hand_out(cluster: Cluster) -> None
     assert rendered(cluster, {})["ClusterRole", "tasksession-operator-ceiling"]["rules"] == []
 
 
+def writing(group: str, verb: str) -> Object:
+    """A ceiling of one rule."""
+    return {"rules": [{"apiGroups": [group], "resources": ["things"], "verbs": [verb]}]}
+
+
 CEILINGS: list[Any] = [
     ({"clusterRoles": ["*"]}, "list each ClusterRole"),
     ({"clusterRoles": ["cluster-admin"]}, "could free itself from every limit"),
@@ -53,6 +58,16 @@ CEILINGS: list[Any] = [
     ({"rules": [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}]}, "go beyond the ceiling"),
     ({"rules": [{"apiGroups": ["g"], "resources": ["clusterroles"], "verbs": ["escalate"]}]}, "go beyond the ceiling"),
     ({"rules": [{"apiGroups": ["g"], "resources": ["clusterroles"], "verbs": ["bind"]}]}, "go beyond the ceiling"),
+    (writing("authentication.k8s.io", "impersonate:serviceaccount"), "has the verb impersonate:serviceaccount"),
+    (writing("", "impersonate-on:serviceaccount:list"), "has the verb impersonate-on:serviceaccount:list"),
+    (writing("authentication.k8s.io", "create"), "has writes to authentication.k8s.io"),
+    (writing("admissionregistration.k8s.io", "delete"), "has writes to admissionregistration.k8s.io"),
+    (writing("rbac.authorization.k8s.io", "create"), "has writes to rbac.authorization.k8s.io"),
+    (writing("certificates.k8s.io", "create"), "has writes to certificates.k8s.io"),
+    (writing("tasksession.dev", "use"), "has writes to tasksession.dev"),
+    ({"clusterRoles": ["it's"]}, "does not match pattern"),
+    (writing("", "get'] || ['"), "does not match pattern"),
+    ({"rules": [{"apiGroups": [""], "resources": [f"r{n}" for n in range(9000)], "verbs": ["get"]}]}, "is too long"),
 ]
 
 

@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "operations.md"
 
 def example() -> str:
     """What the doctor prints of a cluster with some faults."""
-    items = copy.deepcopy(installed(PLAIN))
+    items = copy.deepcopy(installed({**PLAIN, "strings:ceiling.clusterRoles": "['view', 'edit']"}))
     items["validatingadmissionpolicybindings", "tasksession-token"]["spec"]["validationActions"] = ["Audit"]
     template = {"metadata": {"annotations": {"tasksession.dev/policy": "triage"}}}
     edits = binding("e", "edit", "User bob", "Group devs", namespace="shop")

@@ -22,6 +22,9 @@ NAMES = ("tasksessions", "sessionpolicies", "sessionapprovals")
 PLAIN = {
     **VALUES,
     **UPSTREAM,
+    "strings:ceiling.clusterRoles": "['view']",
+    "rules:ceiling.rules": "[]",
+    "numbers:ceiling.rules": "{}",
     "strings:controllers.job+controllers.garbageCollector": "['system:serviceaccount:kube-system:job-controller', "
     "'system:kube-controller-manager', 'system:serviceaccount:kube-system:generic-garbage-collector']",
 }
@@ -76,6 +79,14 @@ UPSTREAM_BINDING: Object = binding("cluster-admin", "cluster-admin", "Group syst
 UPSTREAM_BINDING["metadata"]["labels"] = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 
 
+def guards_with(**values: str) -> tuple[tuple[str, Object], ...]:
+    """The guards of an installation, with some values of the ceiling: its `cluster_roles`, `rules` and `numbers`."""
+    places = {"cluster_roles": "strings:ceiling.clusterRoles", "rules": "rules:ceiling.rules"}
+    places["numbers"] = "numbers:ceiling.rules"
+    filled = {**PLAIN, **{places[name]: value for name, value in values.items()}}
+    return tuple((plural, item) for (plural, _), item in installed(filled).items())
+
+
 def namespace(name: str, **labels: str) -> Object:
     """A namespace."""
     return {"metadata": {"name": name, "labels": labels}}
@@ -95,11 +106,12 @@ def child(name: str = IDENTITY, *, where: str = "shop") -> Object:
 def healthy() -> Facts:
     """A cluster in which nothing is to be said."""
     return Facts(
-        guards=tuple((plural, item) for (plural, _), item in installed(PLAIN).items()),
+        guards=guards_with(),
         definitions={f"{each}.tasksession.dev": definition() for each in NAMES},
         admission_resources=tuple(
             f"{kind}admissionpolic{end}" for kind in ("mutating", "validating") for end in ("ies", "ybindings")
         ),
+        api_servers=(),
         cluster_roles=(EDIT, VIEW, ADMIN, OWN, CEILING),
         cluster_role_bindings=(
             UPSTREAM_BINDING,

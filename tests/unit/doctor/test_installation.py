@@ -12,7 +12,7 @@ import pytest
 from tasksession.doctor.examination import examine
 from tasksession.doctor.facts import Facts, Unread
 from tasksession.doctor.finding import Area, Severity
-from tests.unit.doctor.cluster_facts import PLAIN, definition, healthy, only, report
+from tests.unit.doctor.cluster_facts import PLAIN, Object, definition, healthy, only, report
 from tests.unit.guards.shipped import installed
 
 POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
@@ -103,6 +103,22 @@ def test_an_api_server_without_mutating_policies_is_a_failure() -> None:
     """Without MutatingAdmissionPolicy v1 nothing is stamped."""
     finding = only(report(admission_resources=("validatingadmissionpolicies", "validatingadmissionpolicybindings")))
     assert "mutatingadmissionpolicies" in finding.problem
+
+
+def api_server(*words: str) -> Object:
+    """A pod of the API server as kubeadm makes it."""
+    container = {"name": "kube-apiserver", "command": ["kube-apiserver", "--secure-port=6443", *words]}
+    return {"metadata": {"name": "kube-apiserver-one", "namespace": "kube-system"}, "spec": {"containers": [container]}}
+
+
+def test_an_api_server_that_lets_anybody_hold_deletions_is_noted() -> None:
+    """Where the API server runs in pods, its command tells which admission plugins it has."""
+    plugin = "OwnerReferencesPermissionEnforcement"
+    found = report(api_servers=(api_server("--enable-admission-plugins=NodeRestriction"),))
+    assert (only(found).severity, found.status) == (Severity.NOTE, 0)
+    assert f"kube-apiserver-one: {plugin} is off" in only(found).problem
+    assert report(api_servers=(api_server(f"--enable-admission-plugins=NodeRestriction,{plugin}"),)).findings == ()
+    assert only(report(api_servers=(api_server(f"--disable-admission-plugins={plugin}"),)))
 
 
 LISTINGS = [

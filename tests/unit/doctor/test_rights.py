@@ -13,6 +13,7 @@ from tests.unit.doctor.cluster_facts import (
     Object,
     binding,
     bound,
+    guards_with,
     namespace,
     only,
     report,
@@ -24,6 +25,7 @@ from tests.unit.guards.shipped import OPERATOR
 
 RBAC = ["rbac.authorization.k8s.io"]
 ADMISSION = ["admissionregistration.k8s.io"]
+AUTHENTICATION = ["authentication.k8s.io"]
 OURS = ["tasksession.dev"]
 
 OWN_FAULTS = [
@@ -37,6 +39,7 @@ OWN_FAULTS = [
     (rule(["bind"], ["clusterroles"], RBAC, resourceNames=["cluster-admin"]), Severity.FAILURE, "bind cluster-admin"),
     (rule(["delete"], ["validatingadmissionpolicies"], ADMISSION), Severity.FAILURE, "change admission"),
     (rule(["use"], ["sessionpolicies"], OURS), Severity.FAILURE, "SessionPolicies"),
+    (rule(["impersonate:user-info"], ["users"], AUTHENTICATION), Severity.FAILURE, "verb impersonate:user-info"),
     (rule(["get"], ["secrets"]), Severity.WARNING, "on secrets"),
     (rule(["create"], ["serviceaccounts/token"]), Severity.WARNING, "on serviceaccounts/token"),
 ]  # fmt: skip
@@ -75,15 +78,68 @@ def test_without_its_binding_nobody_knows_the_operator() -> None:
 def test_a_role_of_the_ceiling_exists() -> None:
     """A name in the ceiling that is no ClusterRole is a mistake in the chart's values."""
     bind = rule(["bind"], ["clusterroles"], RBAC, resourceNames=["view", "viewer"])
-    finding = only(report(cluster_roles=with_roles(role(CEILING["metadata"]["name"], bind))))
+    finding = only(
+        report(
+            guards=guards_with(cluster_roles="['view', 'viewer']"),
+            cluster_roles=with_roles(role(CEILING["metadata"]["name"], bind)),
+        )
+    )
     assert (finding.subject, finding.severity) == ("ClusterRole viewer", Severity.WARNING)
     assert "does not exist" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("rules", "values"),
+    [
+        ((), {"cluster_roles": "['view', 'edit']"}),
+        ((), {"rules": "[{'verbs': ['get'], 'names': []}]", "numbers": "{'/pods': [0]}"}),
+        ((rule(["get"], ["pods"]),), {}),
+        ((rule(["get"], ["pods"], resourceNames=["a"]),), {"rules": "[{'verbs': ['get'], 'names': []}]",
+          "numbers": "{'/pods': [0]}"}),
+    ],
+)  # fmt: skip
+def test_role_and_guard_have_one_ceiling(rules: tuple[Object, ...], values: dict[str, str]) -> None:
+    """A ceiling that was changed in one place is named: sessions get only what both have."""
+    changed = role("tasksession-operator-ceiling", *CEILING["rules"], *rules)
+    found = report(guards=guards_with(**values), cluster_roles=with_roles(changed))
+    (finding,) = [each for each in found.findings if each.subject == "ClusterRole tasksession-operator-ceiling"]
+    assert finding.severity is Severity.WARNING and "only what both have" in finding.problem
+
+
+def test_a_ceiling_with_rules_is_recognized_in_the_guard() -> None:
+    """The guard's text of a ceiling with rules and names is the one that the ClusterRole comes to."""
+    rules = (rule(["get", "patch"], ["pods", "configmaps"], ["", "apps"]), rule(["get"], ["pods"], resourceNames=["a"]))
+    same = guards_with(
+        rules="[{'verbs': ['get', 'patch'], 'names': []}, {'verbs': ['get'], 'names': ['a']}]",
+        numbers="{'/configmaps': [0], '/pods': [0, 1], 'apps/configmaps': [0], 'apps/pods': [0]}",
+    )
+    changed = role("tasksession-operator-ceiling", *CEILING["rules"], *rules)
+    assert report(guards=same, cluster_roles=with_roles(changed)).findings == ()
+
+
+CONSTRAINED = rule(["impersonate:serviceaccount"], ["serviceaccounts"], AUTHENTICATION)
+
+
+def test_holders_of_constrained_impersonation_are_named() -> None:
+    """Its verbs and its group are others than those of plain impersonation, and what it gives is the same here."""
+    acts = role("acts", CONSTRAINED, rule(["impersonate-on:serviceaccount:list"], ["secrets"]))
+    found = report(cluster_roles=with_roles(acts), role_bindings=(binding("a", "acts", "User eve", namespace="shop"),))
+    finding = only(found)
+    assert (finding.subject, finding.severity) == ("Namespace shop", Severity.WARNING)
+    assert "User eve (acts) may impersonate ServiceAccounts here" in finding.problem
+    everywhere = report(cluster_roles=with_roles(acts), cluster_role_bindings=bound(binding("a", "acts", "User eve")))
+    assert any("in every namespace" in each.problem for each in everywhere.findings)
+    beside = report(
+        cluster_roles=with_roles(acts), role_bindings=(binding("a", "acts", "User eve", namespace="access"),)
+    )
+    assert any("in the operator's namespace" in each.problem for each in beside.findings)
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         (rule(["impersonate"], ["serviceaccounts"]), "the verb impersonate"),
+        (rule(["impersonate-on:serviceaccount:get"], ["pods"]), "the verb impersonate-on:serviceaccount:get"),
         (rule(["create"], ["serviceaccounts/token"]), "tokens of other ServiceAccounts"),
         (rule(["bind"], ["roles"], RBAC), "the verb bind"),
         (rule(["*"], ["pods"]), "a wildcard"),
