@@ -236,12 +236,11 @@ class PolicyReference(KubernetesModel):
 class Grant(KubernetesModel):
     """One RoleBinding of the session, and what it gave."""
 
+    # Its uid is published nowhere: whoever knows it can hold the RoleBinding in foreground deletion.
     role: Annotated[RoleReference, Shared] | None = None
     """The role that was bound; absent for the inline rules of spec.access.rules."""
     role_binding: Annotated[str, schema(minLength=1, maxLength=253)]
     """The RoleBinding's name."""
-    role_binding_uid: Annotated[str, Field(alias="roleBindingUID"), schema(minLength=1, maxLength=128)]
-    """The RoleBinding's uid."""
     rules_hash: Annotated[str, schema(minLength=1, maxLength=128)]
     """A hash of the role's rules as they were then: when they change, the session ends."""
 

@@ -67,7 +67,7 @@ class Applier:
             case actions.FindChildren():
                 return Outcome(replace(progress, found=await self._find(action)))
             case actions.DeleteRoleBinding():
-                await self._remove("RoleBinding", action.namespace, action.name, action.uid)
+                await self._remove("RoleBinding", action.namespace, action.name, None)
                 return Outcome(progress)
             case actions.DeleteTimer():
                 await self._remove("Job", action.namespace, action.name, action.uid)
@@ -222,8 +222,8 @@ def _made(kind: str, made: Object, progress: Progress) -> Outcome:
         case "Role":
             return Outcome(replace(progress, role_made=True))
         case _:
-            uids = {**progress.role_binding_uids, metadata["name"]: uid}
-            return Outcome(replace(progress, role_binding_uids=uids))
+            made_so_far = progress.role_bindings_made | {metadata["name"]}
+            return Outcome(replace(progress, role_bindings_made=made_so_far))
 
 
 def _judge(kind: str, name: str, error: Refused) -> Refusal | None:

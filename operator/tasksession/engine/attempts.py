@@ -65,7 +65,7 @@ class Attempts:
         elif removed or session.status.state is State.ACTIVE:
             # What is gone stays gone.
             self._progress[session.metadata.uid] = progress
-        elif progress.timer_uid is not None and progress.found is None and not is_joined(session):
+        elif progress.timer_uid is not None and progress.found is None:
             self._progress[session.metadata.uid] = progress.for_next_attempt
 
     def leave(self, attempt: Attempt, *, removed: bool) -> None:

@@ -148,7 +148,7 @@ def write(session: TaskSession, ending: Ending, now: datetime) -> WriteStatus:
 def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
     """End a session that was never granted, clearing away what an interrupted attempt may have made."""
     if observed.job is not None or observed.progress.timer_uid is not None or is_joined(session):
-        # The RoleBindings of a joined Job hang on the TaskSession, and stay where the Job went.
+        # What was made for a Job that joins hangs on the TaskSession, and stays where the Job went.
         removal = remove_leftovers(session, observed)
         if removal.actions:
             return removal
@@ -173,7 +173,7 @@ def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
         return Decision(actions=(FindChildren(namespace=metadata.namespace, session_uid=metadata.uid),), urgent=True)
     namespace = session.metadata.namespace
     bindings = tuple(
-        DeleteRoleBinding(namespace=namespace, name=child.name, uid=child.uid)
+        DeleteRoleBinding(namespace=namespace, name=child.name)
         for child in progress.found
         if child.kind == "RoleBinding"
     )
@@ -192,7 +192,7 @@ def _removal(session: TaskSession, observed: Observed) -> Decision:
     namespace = session.metadata.namespace
     if not observed.progress.role_bindings_gone:
         bindings = tuple(
-            DeleteRoleBinding(namespace=namespace, name=grant.role_binding, uid=grant.role_binding_uid)
+            DeleteRoleBinding(namespace=namespace, name=grant.role_binding)
             for grant in session.status.grants
         )
         if bindings:

@@ -98,8 +98,8 @@ def _grant_to_job(
         )
         return finish_ungranted(session, observed, ending, now)
     job = observed.job
-    if job is None and observed.progress.timer_uid is not None:
-        # What was made hangs on a Job that is gone: it must never be taken for a new Job's.
+    if _made_for_another(observed, job):
+        # What was made is the identity of a Job that is gone: it must not stay, and is never a new Job's.
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         return finish_ungranted(session, observed, ending, now)
     if job is None or (job.being_deleted and is_joined(session)):
@@ -121,6 +121,15 @@ def _grant_to_job(
     if problem:
         return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
     return _make_children(session, observed, policy, job, deadline, now)
+
+
+def _made_for_another(observed: Observed, job: ObservedJob | None) -> bool:
+    """Whether this attempt has begun to grant to a Job that is not there any more."""
+    progress = observed.progress
+    if job is None or progress.timer_uid is None:
+        return progress.timer_uid is not None
+    made = names.parse_identity(progress.identity or "")
+    return made is not None and made.uid != job.uid
 
 
 def _make_children(
@@ -152,7 +161,7 @@ def _make_children(
     missing = tuple(
         CreateRoleBinding(manifest=manifests.role_binding(session, identity, timer_uid, name, reference))
         for name, reference in bindings
-        if name not in progress.role_binding_uids
+        if name not in progress.role_bindings_made
     )
     if missing:
         return Decision(actions=missing)
@@ -162,7 +171,6 @@ def _make_children(
         Grant(
             role=reference,
             role_binding=name,
-            role_binding_uid=progress.role_binding_uids[name],
             rules_hash=verdict.rules_hashes[reference],
         )
         for name, reference in bindings

@@ -217,7 +217,7 @@ class Progress:
     timer_uid: str | None = None
     service_account_uid: str | None = None
     role_made: bool = False
-    role_binding_uids: Mapping[str, str] = field(default_factory=dict)
+    role_bindings_made: frozenset[str] = frozenset()
     found: tuple[Child, ...] | None = None
     role_bindings_gone: bool = False
     timer_gone: bool = False
@@ -227,7 +227,7 @@ class Progress:
     def for_next_attempt(self) -> "Progress":
         """What a later attempt at the same grant starts with: an identity that was made is never made once more.
 
-        Where it is gone by then, it went with its Job; rights for it come to nothing.
+        Where it is gone by then, it went with its Job or TaskSession; rights for it come to nothing.
         """
         return Progress(identity=self.identity, timer_uid=self.timer_uid, service_account_uid=self.service_account_uid)
 

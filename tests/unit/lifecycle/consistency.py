@@ -90,7 +90,7 @@ def _problems_of_observation(session: TaskSession, observed: Observed) -> list[t
         ("a failed review with answers", review is not None and bool(review.failed) and review.verdict is not None),
         ("a re-check of a session that waits", review is not None and review.recheck is not None and waiting),
         ("a ServiceAccount without its timer", bool(progress.service_account_uid) and not progress.timer_uid),
-        ("RoleBindings before their subject", bool(progress.role_binding_uids) and not progress.service_account_uid),
+        ("RoleBindings before their subject", bool(progress.role_bindings_made) and not progress.service_account_uid),
         ("removal of what was never looked for", removing and waiting and progress.found is None),
     ]
 

@@ -70,7 +70,7 @@ def test_a_denial_in_the_middle_of_a_grant_takes_all_back_first() -> None:
     second = decide(make.session(), replace(observed, progress=progress), make.NOW)
     assert second.urgent
     assert second.actions == (
-        actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0", uid="binding-uid"),
+        actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0"),
     )
     progress = replace(progress, role_bindings_gone=True)
     third = decide(make.session(), replace(observed, progress=progress), make.NOW)

@@ -15,7 +15,7 @@ from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
 
 FIND = actions.FindChildren(namespace=make.NAMESPACE, session_uid=make.SESSION_UID)
-BINDING = actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0", uid="binding-uid")
+BINDING = actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0")
 TIMER = actions.DeleteTimer(namespace=make.NAMESPACE, name=make.identity(), uid="timer-uid")
 
 
