@@ -125,7 +125,7 @@ class TokenOptions(KubernetesModel):
     audiences: Annotated[
         tuple[_Audience, ...] | None, schema(minItems=1, maxItems=8, **{"x-kubernetes-list-type": "set"})
     ] = None
-    """Who accepts the token; absent means the API server. The policy must list each of them."""
+    """Not available in this version: leave it out. The token is for the API server."""
     delivery: Literal["TokenRequest", "Secret", "Sealed"] | None = None
     """How an external task gets its token: TokenRequest (the default: the requester mints it, it is never stored),
     Secret (the operator puts it into a Secret), or Sealed (the same, encrypted to sealed.publicKey)."""
@@ -137,6 +137,12 @@ class TokenOptions(KubernetesModel):
             rule(
                 "(has(self.delivery) && self.delivery == 'Sealed') == has(self.sealed)",
                 "sealed belongs to delivery Sealed: set both or neither",
+            ),
+            rule(
+                "!has(self.audiences)",
+                "this version has no tokens for other audiences than the API server: leave spec.token.audiences out",
+                path=".audiences",
+                reason="FieldValueForbidden",
             ),
         )
     )

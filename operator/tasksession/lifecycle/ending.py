@@ -21,7 +21,7 @@ from tasksession.lifecycle.actions import (
     WriteStatus,
 )
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
+from tasksession.lifecycle.observed import STATUS, JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
 from tasksession.lifecycle.task_job import is_joined, outlives
 
@@ -46,6 +46,8 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     if job is not None and job.end is not None:
         ours = _reason_to_stop(session, observed) if was_stopped(session, job) else None
         return ours or _ending_of_job(job.end, session.status.deadline)
+    if session.metadata.deletion_timestamp is not None:
+        return _reason_to_stop(session, observed)
     if observed.refusal is not None:
         return Ending(
             State.FAILED,
@@ -67,8 +69,25 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     return _reason_to_stop(session, observed)
 
 
+def reason_to_give_up(session: TaskSession, observed: Observed) -> Ending | None:
+    """Find a reason for which a session is not to be granted any more, whatever policy says; None without one."""
+    if session.metadata.deletion_timestamp is not None:
+        # Somebody's finalizer, or a dependent, may keep it for as long as they like.
+        message = "The TaskSession was deleted before anything was granted."
+        return Ending(State.REVOKED, Reason.SESSION_DELETED, message)
+    if session.spec.revoked:
+        return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set before anything was granted.")
+    refusal = observed.refusal
+    if refusal is not None and refusal.object_kind == STATUS:
+        message = f"The status of this TaskSession cannot be stored, create a smaller one: {refusal.message}"
+        return Ending(State.DENIED, Reason.DENIED, message)
+    return None
+
+
 def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
     """Find a reason to take the rights while the Job still runs, and so to stop it; None where there is none."""
+    if session.metadata.deletion_timestamp is not None:
+        return Ending(State.REVOKED, Reason.SESSION_DELETED, "The TaskSession is being deleted: the rights are gone.")
     if session.spec.revoked:
         return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
     if observed.identity_missing:
@@ -192,8 +211,7 @@ def _removal(session: TaskSession, observed: Observed) -> Decision:
     namespace = session.metadata.namespace
     if not observed.progress.role_bindings_gone:
         bindings = tuple(
-            DeleteRoleBinding(namespace=namespace, name=grant.role_binding)
-            for grant in session.status.grants
+            DeleteRoleBinding(namespace=namespace, name=grant.role_binding) for grant in session.status.grants
         )
         if bindings:
             return Decision(actions=bindings, urgent=True)

@@ -46,16 +46,14 @@ _GUARDS_SECONDS = timedelta(seconds=2)
 
 def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of a session that is not granted yet."""
-    if session.spec.revoked:
-        ending = Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set before anything was granted.")
-        return finish_ungranted(session, observed, ending, now)
     problem = session.metadata.annotations.get(names.PROBLEM_ANNOTATION)
     if problem and asking_job(session) is not None:
         ending = Ending(State.DENIED, Reason.INVALID_JOB, f"The Job's annotations cannot be used: {problem}")
         return finish_ungranted(session, observed, ending, now)
-    review = observed.review
-    if review is None:
-        return Decision(needs_review=True)
+    audiences = session.spec.token.audiences if session.spec.token is not None else None
+    if audiences:
+        message = "This version has no tokens for other audiences: create a TaskSession without spec.token.audiences."
+        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.DENIED, message), now)
     if observed.guards_missing:
         missing = ", ".join(observed.guards_missing[:5])
         return wait(
@@ -70,6 +68,9 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
         return wait(session, observed, now, reason=Reason.GUARDS_MISSING, message=message)
     if _is_unstamped(session.metadata.creation_timestamp, observed):
         return _unstamped(session, observed, "This TaskSession", now)
+    review = observed.review
+    if review is None:
+        return _still_without_job(session, observed, now) or Decision(needs_review=True)
     if review.failed is not None:
         return wait(session, observed, now, reason=Reason.API_ERROR, message=review.failed)
     policy, verdict = review.policy, review.verdict
@@ -83,6 +84,19 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     if now >= deadline:
         return give_up(session, observed, now)
     return _grant_to_job(session, observed, policy, deadline, now)
+
+
+def _still_without_job(session: TaskSession, observed: Observed, now: datetime) -> Decision | None:
+    """Go on waiting for the Job that joins, without another review: it would change nothing before that Job is there.
+
+    A policy that changed meanwhile asks for a review, as the Job does when it comes.
+    """
+    known = session.status
+    waits = status.reason_of(known) == Reason.JOB_NOT_FOUND and known.deadline is not None
+    if not waits or observed.recheck_due or observed.job is not None or not is_joined(session):
+        return None
+    message = status.message_of(known) or ""
+    return wait(session, observed, now, reason=Reason.JOB_NOT_FOUND, message=message, deadline=known.deadline)
 
 
 def _grant_to_job(

@@ -131,7 +131,11 @@ def _groups_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """Read a time stamp; None for what Python has no moment for, such as the year 0, which Kubernetes accepts."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
@@ -195,6 +199,10 @@ class RefusalKind(StrEnum):
     """An object of that name exists and is not what this session would have created."""
     FORBIDDEN = "Forbidden"
     """The operator lacks a right that it should have, or the namespace is being deleted."""
+
+
+#: What a refusal calls the status of the TaskSession itself.
+STATUS = "status"
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,6 @@ def check_decision(session: TaskSession, observed: Observed, decision: Decision)
     made = [action for action in decision.actions if isinstance(action, CREATES)]
     removed = [action for action in decision.actions if isinstance(action, REMOVES)]
     written = [action for action in decision.actions if isinstance(action, actions.WriteStatus)]
-    gone = observed.removed or session.metadata.deletion_timestamp is not None
     assert not (decision.needs_review and decision.actions), "answers are asked for first, acted on second"
     assert not (made and removed), "nothing is given and taken in one step"
     assert not ((made or removed) and written), "a status is written about what is, not about what is to be"
@@ -110,8 +109,11 @@ def check_decision(session: TaskSession, observed: Observed, decision: Decision)
         assert review is not None and review.failed is None, "created without an answer"
         assert review.verdict is not None and review.verdict.allowed, "created without a yes"
         assert not observed.guards_missing, "created without guards"
-    if gone:
+    if observed.removed:
         assert len(removed) == len(decision.actions), "a session that is gone is only cleared away"
+    if session.metadata.deletion_timestamp is not None:
+        released = [action for action in decision.actions if isinstance(action, actions.ReleaseJob)]
+        assert not made and not released, "nothing is given to a session that is being deleted"
     if session.status.state.final:
         assert not made and not written, "a finished session is never written again"
     for action in written:

@@ -97,9 +97,7 @@ def test_rights_go_before_anything_else(case: str) -> None:
     observed, _, _ = ENDINGS[case]
     first = decide(make.active(), observed, LATER)
     assert first.urgent
-    assert first.actions == (
-        actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0"),
-    )
+    assert first.actions == (actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0"),)
     second = decide(make.active(), replace(observed, progress=Progress(role_bindings_gone=True)), LATER)
     assert second.actions == (actions.DeleteTimer(namespace=make.NAMESPACE, name=make.identity(), uid="timer-uid"),)
 

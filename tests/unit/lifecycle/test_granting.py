@@ -105,7 +105,7 @@ def test_a_role_binding_that_was_made_is_not_made_again() -> None:
 
 
 def test_the_status_of_a_grant_says_all_that_an_end_will_need() -> None:
-    """Names of the RoleBindings, names and uids of identity, timer and Job are in the status before the Job may start."""
+    """Names of all of it, and uids of identity, timer and Job, are in the status before the Job may start."""
     session = make.session(access=INLINE)
     observed = make.observed(review=make.allowed(inline=True), job=make.job(), progress=make.made(inline=True))
     [write] = decide(session, observed, make.NOW + timedelta(seconds=2.5)).actions
