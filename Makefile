@@ -63,7 +63,7 @@ contracts: setup ## Check which layer imports which
 
 .PHONY: unit
 unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
-	$(BIN)/python -m pytest tests/unit --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest tests/unit tests/attacks/test_threat_model.py --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
 
 .PHONY: schedules
 schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of them, and mistakes that have to be found

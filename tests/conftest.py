@@ -1,3 +1,3 @@
 """What all tests share: the fixtures of the test cluster, and what is printed at the end of a run."""
 
-pytest_plugins = ["tests.cluster.fixtures", "tests.attacks.summary", "tests.measured"]
+pytest_plugins = ["tests.cluster.fixtures", "tests.attacks.summary", "tests.support.measured"]

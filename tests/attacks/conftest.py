@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.attacks import weakening
 from tests.attacks.court import Court
 from tests.attacks.stage import CEILING, Ground
 from tests.cluster import Cluster
 from tests.cluster.installation import install
-from tests.integration.operator.world import World
+from tests.support import weakening
+from tests.support.world import World
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from tests.attacks.attack import Foiled
 from tests.cluster import wait_for
 from tests.cluster.api import Api, Object
 from tests.cluster.rights import wait_until_holds
-from tests.integration.guards.scene import bind
-from tests.integration.operator.world import World
+from tests.support.scene import bind
+from tests.support.world import World
 
 _WAITING = ("PolicyNotFound", "LimitReached", "JobNotFound", "AwaitingApproval")
 _numbers = itertools.count(1)

@@ -21,7 +21,7 @@ from tests.attacks.attack import Foiled
 from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.rights import wait_until_holds
-from tests.integration.guards.scene import NODE, POD_SPEC, LiveSession, Scene, bind
+from tests.support.scene import NODE, POD_SPEC, LiveSession, Scene, bind
 
 CEILING = {
     "clusterRoles": ["view", "edit", "admin"],

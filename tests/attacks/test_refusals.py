@@ -10,7 +10,7 @@ from tests.attacks.court import Court
 from tests.attacks.stage import Ground, Stage
 from tests.attacks.table import ATTACKS, VERDICTS
 from tests.cluster import ApiError
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 Target = TypeVar("Target")
 Record = Callable[[str, object], None]

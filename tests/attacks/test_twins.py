@@ -7,7 +7,7 @@ import pytest
 from tests.attacks.attack import Attack
 from tests.attacks.stage import Ground, Stage
 from tests.attacks.table import ATTACKS
-from tests.attacks.weakening import without_guards
+from tests.support.weakening import without_guards
 
 TWINS = sorted((attack for attack in ATTACKS if attack.without), key=lambda attack: attack.without)
 

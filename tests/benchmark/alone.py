@@ -12,7 +12,7 @@ from tasksession.api.session import TaskSession
 from tests.benchmark.audit import AuditLog, Entry
 from tests.benchmark.ground import Ground, manifest
 from tests.benchmark.raw import RawOperator
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
 from tests.cluster.simulated_node import NODE_NAME
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import CEILING, OPERATOR_USER, REQUESTER, World
+from tests.support.world import CEILING, OPERATOR_USER, REQUESTER, World
 
 #: How many requests the load keeps in flight.
 LOAD = 32

@@ -19,7 +19,7 @@ from tests.benchmark.machine import memory_of, processor_of
 from tests.benchmark.throughput import names
 from tests.cluster.api import Object
 from tests.cluster.operator_process import NAMESPACE, OperatorProcess
-from tests.integration.operator.world import OPERATOR_USER, World
+from tests.support.world import OPERATOR_USER, World
 
 _LEASE = ("--lease-namespace", NAMESPACE)
 #: The operator's own interval between sweeps, in seconds.

@@ -18,7 +18,7 @@ from tasksession.lifecycle.observed import ObservedJob
 from tasksession.lifecycle.task_job import seconds_until
 from tests.benchmark.connection import Connection
 from tests.cluster.api import Object
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 _TTL = timedelta(minutes=25)
 _MESSAGE = "The rights are live until the deadline or the end of the Job, whichever comes first."

@@ -15,7 +15,7 @@ from tests.benchmark.ground import Ground, clock, wait_quiet
 from tests.benchmark.throughput import names
 from tests.benchmark.tokens import finish, tokens
 from tests.cluster.api import Object
-from tests.integration.operator.world import OPERATOR_USER, World
+from tests.support.world import OPERATOR_USER, World
 
 _ENDING = {"SuccessCriteriaMet", "Complete", "FailureTarget", "Failed"}
 _SESSION_LABEL = "tasksession.dev/session"

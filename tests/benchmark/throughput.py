@@ -20,7 +20,7 @@ from tests.benchmark.raw import RawOperator
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import OPERATOR_USER, World
+from tests.support.world import OPERATOR_USER, World
 
 _NAIVE_USER = "kubernetes-admin"
 _WARM_UP = "warm-up"

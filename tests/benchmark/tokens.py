@@ -8,7 +8,7 @@ from tests.benchmark.connection import side_by_side
 from tests.benchmark.ground import LOAD, Ground
 from tests.cluster.api import Object
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 
 async def tokens(ground: Ground, world: World, sessions: Sequence[str], *, timeout: float = 180) -> dict[str, str]:  # noqa: ASYNC109

@@ -10,7 +10,7 @@ from tests.cluster.api import Object
 from tests.cluster.image import TASK_IMAGE
 from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess
-from tests.integration.operator.world import CEILING, World
+from tests.support.world import CEILING, World
 
 
 def pod(script: str) -> Object:

@@ -5,7 +5,7 @@ Used by the tests on a real node.
 
 from tests.cluster.api import Api, ApiError, Object
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 
 def token_of(world: World, pod: Object) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.api import Api
 from tests.cluster.operator_process import OperatorProcess
 from tests.e2e.node_token import session_api, status_of
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.node
 

@@ -8,7 +8,7 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
 from tests.e2e.conftest import pod
 from tests.e2e.node_token import session_api, status_of
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.node
 

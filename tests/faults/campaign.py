@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults import invariants
-from tests.faults.audit import creations_and_deletions
-from tests.faults.lane import Lane
 from tests.faults.lives import Life, live
-from tests.faults.plans import Plan
-from tests.faults.snapshot import Snapshot, differences
+from tests.support import invariants
+from tests.support.audit import creations_and_deletions
+from tests.support.lane import Lane
+from tests.support.plans import Plan
+from tests.support.snapshot import Snapshot, differences
 
 _NOT_FIRED = "the fault did not happen"
 #: Streams are opened anew every so often, and what came meanwhile is listed instead of told: a plan that waits for an

@@ -10,12 +10,12 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.installation import install
 from tests.faults.campaign import Reference, observe
-from tests.faults.lane import Ground, Lane
 from tests.faults.lives import LIVES, Life
-from tests.faults.proxy import Line
 from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import PROPERTY, summary
-from tests.integration.operator.world import CEILING
+from tests.support.lane import Ground, Lane
+from tests.support.proxy import Line
+from tests.support.world import CEILING
 
 #: Lives wait more than they work, so that there can be more of them than cores.
 LANES = int(os.environ.get("TASKSESSION_FAULT_LANES", "6"))

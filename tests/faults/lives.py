@@ -14,7 +14,7 @@ from typing import Any
 
 from tasksession.api import names
 from tests.cluster.api import Object
-from tests.faults.lane import Lane
+from tests.support.lane import Lane
 
 NAME = "life"
 #: A token is good for the API server's cache of 10 s longer, and without the operator for the timer's work.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tests.faults.lane import Lane
+from tests.support.lane import Lane
 
 _Item = TypeVar("_Item")
 

@@ -22,14 +22,14 @@ from pathlib import Path
 
 from tests.cluster import ApiError, Cluster
 from tests.cluster.installation import install
-from tests.faults import invariants
-from tests.faults.lane import Ground, Lane
 from tests.faults.lives import ACCESS
-from tests.faults.plans import Fault, Plan, Traffic, Trigger
-from tests.faults.proxy import Line
-from tests.faults.snapshot import Snapshot
-from tests.faults.traffic import Request
-from tests.integration.operator.world import CEILING
+from tests.support import invariants
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Traffic, Trigger
+from tests.support.proxy import Line
+from tests.support.snapshot import Snapshot
+from tests.support.traffic import Request
+from tests.support.world import CEILING
 
 _LANES = 4
 #: How likely one request or event is to meet a fault.

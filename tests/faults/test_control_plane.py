@@ -19,13 +19,13 @@ import pytest
 from tests.cluster import Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.installation import install
-from tests.faults import invariants
-from tests.faults.lane import Ground, Lane
-from tests.faults.plans import Fault, Plan, Trigger
-from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note_one
-from tests.faults.traffic import Request
-from tests.integration.operator.world import CEILING
+from tests.support import invariants
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Trigger
+from tests.support.snapshot import Snapshot
+from tests.support.traffic import Request
+from tests.support.world import CEILING
 
 #: How many sessions are active when the API server goes away, and for how long it does, in seconds.
 ACTIVE = int(os.environ.get("TASKSESSION_FAULT_ACTIVE", "500"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.campaign import Reference, run_all, verdict
-from tests.faults.lane import Lane
 from tests.faults.lives import LIVES
-from tests.faults.plans import Fault, Plan, Trigger
 from tests.faults.tables import Record, note
+from tests.support.lane import Lane
+from tests.support.plans import Fault, Plan, Trigger
 
 _ROWS = {Fault.KILL_BEFORE: "1", Fault.KILL_AFTER: "2", Fault.LOSE_REPLY: "3"}
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from tests.cluster import ApiError
 from tests.cluster.api import Object
-from tests.faults import invariants
 from tests.faults.hostile import JOB_SPEC, hostile
-from tests.faults.lane import Ground, Lane
-from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note_one
-from tests.integration.operator.world import SESSIONS
+from tests.support import invariants
+from tests.support.lane import Ground, Lane
+from tests.support.snapshot import Snapshot
+from tests.support.world import SESSIONS
 
 OBJECTS = int(os.environ.get("TASKSESSION_HOSTILE_OBJECTS", "2000"))
 _BATCH = 25

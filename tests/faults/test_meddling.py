@@ -6,10 +6,10 @@ import pytest
 
 from tests.cluster import ApiError
 from tests.cluster.api import Object
-from tests.faults.lane import Lane
 from tests.faults.lives import LIVES, NAME, Life
 from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import Record, note_one
+from tests.support.lane import Lane
 
 KINDS = ("RoleBinding", "ServiceAccount", "Job", "Role")
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.cluster import wait_for
 from tests.faults.campaign import Reference
-from tests.faults.lane import Lane
 from tests.faults.lives import EXPIRING, NAME, annotate
-from tests.faults.plans import Fault, Plan, Trigger
+from tests.support.lane import Lane
+from tests.support.plans import Fault, Plan, Trigger
 
 #: Long enough for a life to come to its release on a busy machine, short enough to be waited for.
 _TTL = 20

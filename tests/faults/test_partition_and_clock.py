@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Reference, Result, run_all, verdict
-from tests.faults.lane import Ground, Lane
 from tests.faults.lives import COMPLETING, EXPIRING, LIVES, NAME, REVOKED, Life, begin_short
-from tests.faults.plans import Fault, Plan, Trigger
-from tests.faults.proxy import Line
 from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import Record, note, note_one
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Trigger
+from tests.support.proxy import Line
 
 SITE = Path(__file__).parent / "site"
 OPERATOR = Path(__file__).resolve().parents[2] / "operator" / "tasksession"

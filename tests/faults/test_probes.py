@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.operator_process import NAMESPACE
-from tests.faults.lane import Ground, Lane
-from tests.faults.plans import Fault, Plan, Traffic, Trigger
 from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import Record, note_one
 from tests.faults.test_partition_and_clock import SITE
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Traffic, Trigger
 
 NOTICED = 30.0
 

@@ -7,13 +7,13 @@ from itertools import cycle
 
 import pytest
 
-from tests.faults import invariants
 from tests.faults.campaign import Reference, Result, run_all, verdict
-from tests.faults.lane import Lane
 from tests.faults.lives import COMPLETING, LIVES, NAME, Life
-from tests.faults.plans import Fault, Plan, Traffic, Trigger
-from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note
+from tests.support import invariants
+from tests.support.lane import Lane
+from tests.support.plans import Fault, Plan, Traffic, Trigger
+from tests.support.snapshot import Snapshot
 
 #: Faults for writes by row. Each write of each life meets one of them, each of them every life.
 _WRITE_FAULTS: tuple[tuple[str, dict[str, object]], ...] = (

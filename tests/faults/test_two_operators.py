@@ -12,12 +12,12 @@ import pytest
 
 from tests.cluster.operator_process import NAMESPACE, OperatorProcess
 from tests.faults.campaign import Reference, Result, run, verdict
-from tests.faults.lane import Ground, Lane
 from tests.faults.lives import LIVES, NAME, Life
-from tests.faults.plans import Fault, Plan, Trigger
-from tests.faults.proxy import FaultProxy, Line
 from tests.faults.side_by_side import side_by_side
 from tests.faults.tables import Record, note, note_one
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Trigger
+from tests.support.proxy import FaultProxy, Line
 
 #: How long a standby may take until it works, in seconds, with the Lease's times as they are by default.
 TAKEOVER = 20.0

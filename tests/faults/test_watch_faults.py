@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import invariants
 from tests.faults.campaign import Reference, Result, run_all, verdict
-from tests.faults.lane import Ground, Lane
 from tests.faults.lives import ACCESS, LIVES, NAME, Life
-from tests.faults.plans import Fault, Plan, Traffic, Trigger
-from tests.faults.snapshot import Snapshot
 from tests.faults.tables import Record, note
-from tests.faults.traffic import Request
+from tests.support import invariants
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Traffic, Trigger
+from tests.support.snapshot import Snapshot
+from tests.support.traffic import Request
 
 _STREAM_FAULTS = (Fault.GONE, Fault.END, Fault.RESET, Fault.STALL, Fault.SWALLOW)
 _RESOURCES = ("tasksessions", "jobs")

@@ -4,7 +4,7 @@ from tasksession.api import names
 from tests.attacks.attack import Attacker, Table, Threat, guard, harm, kubernetes, overwritten, rbac
 from tests.attacks.stage import Stage
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, bind, job_manifest, session_manifest
+from tests.support.scene import ASKS, POD_SPEC, bind, job_manifest, session_manifest
 
 TABLE = Table[Stage]()
 NO_USE = guard("use", words="may not use SessionPolicy")

@@ -4,7 +4,7 @@ from tests.attacks.attack import Attacker, Foiled, Table, Threat, guard, harm, k
 from tests.attacks.stage import Stage
 from tests.cluster import wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import NODE, POD_SPEC, LiveSession, session_manifest
+from tests.support.scene import NODE, POD_SPEC, LiveSession, session_manifest
 
 TABLE = Table[Stage]()
 CASCADE = guard("cascade", status=422, words="must go with it")

@@ -4,7 +4,7 @@ from tests.attacks.attack import Attacker, Table, Threat, guard, harm, overwritt
 from tests.attacks.stage import RBAC, VIEW, Stage
 from tests.cluster import Api, wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, Scene, job_manifest
+from tests.support.scene import ASKS, POD_SPEC, Scene, job_manifest
 
 TABLE = Table[Stage]()
 RESERVED = guard("reserved-names", words="this name is reserved for sessions")

@@ -6,7 +6,7 @@ from tasksession.api import names
 from tests.attacks.attack import Attacker, Table, Threat, controller_refused, guard, harm, kubernetes, rbac
 from tests.attacks.stage import DAY, Stage
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, job_manifest
+from tests.support.scene import ASKS, POD_SPEC, job_manifest
 
 TABLE = Table[Stage]()
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

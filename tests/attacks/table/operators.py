@@ -12,7 +12,7 @@ from tasksession.lifecycle.observed import ObservedJob
 from tests.attacks.attack import Attacker, Mechanism, Table, Threat, guard, harm, rbac
 from tests.attacks.stage import RBAC, VIEW, Stage
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, job_manifest, release, session_manifest
+from tests.support.scene import POD_SPEC, job_manifest, release, session_manifest
 
 TABLE = Table[Stage]()
 UID = "00000000-0000-0000-0000-000000000000"

@@ -8,7 +8,7 @@ from tests.attacks.attack import Attacker, Table, Threat, controller_refused, gu
 from tests.attacks.stage import DAY, Stage, passes
 from tests.cluster import wait_for
 from tests.cluster.api import STRATEGIC_MERGE_PATCH, Object
-from tests.integration.guards.scene import NODE, POD_SPEC
+from tests.support.scene import NODE, POD_SPEC
 
 TABLE = Table[Stage]()
 ONLY_THE_JOB = guard("pod-create", words="only the Job controller does")

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.attacks.attack import Attacker, Table, Threat, guard, harm, kubernetes, rbac
 from tests.attacks.stage import Stage
-from tests.integration.guards.scene import POD_SPEC, session_manifest
+from tests.support.scene import POD_SPEC, session_manifest
 
 TABLE = Table[Stage]()
 DEFINITION = kubernetes("the definition", 422, "cannot be changed: create a new TaskSession")

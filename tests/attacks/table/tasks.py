@@ -3,7 +3,7 @@
 from tests.attacks.attack import Attacker, Table, Threat, guard, harm, rbac
 from tests.attacks.stage import RBAC, VIEW, Stage
 from tests.cluster import wait_for
-from tests.integration.guards.scene import ASKS, POD_SPEC, job_manifest, session_manifest
+from tests.support.scene import ASKS, POD_SPEC, job_manifest, session_manifest
 
 TABLE = Table[Stage]()
 NO_IMPERSONATION = guard("session-identity", words="may not be impersonated")

@@ -11,7 +11,7 @@ from tests.attacks.attack import Attacker, Table, Threat, guard, harm, kubernete
 from tests.attacks.stage import DAY, Stage
 from tests.cluster import wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, session_manifest
+from tests.support.scene import POD_SPEC, session_manifest
 
 TABLE = Table[Stage]()
 NOT_FOR_YOU = guard("token", words="may not have tokens of ts-")

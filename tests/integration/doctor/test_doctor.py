@@ -16,7 +16,7 @@ from tests.cluster.api import Object
 from tests.cluster.installation import install, kubectl
 from tests.cluster.operator_process import OperatorProcess
 from tests.integration.doctor.test_weakened_guards import TOKEN
-from tests.integration.operator.world import CEILING, World
+from tests.support.world import CEILING, World
 
 
 def doctor(kubeconfig: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -9,7 +9,7 @@ from tests.cluster.api import MERGE_PATCH, Object
 from tests.cluster.guards_file import FILE, content
 from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess
-from tests.integration.operator.world import CEILING, World
+from tests.support.world import CEILING, World
 
 ROOT = "/apis/admissionregistration.k8s.io/v1"
 TOKEN = f"{ROOT}/validatingadmissionpolicies/tasksession-token"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import Api, Cluster
 from tests.cluster.installation import install
-from tests.integration.guards.scene import LiveSession, Scene
+from tests.support.scene import LiveSession, Scene
 
 CEILING = {"clusterRoles": ["view"], "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]}
 

@@ -9,7 +9,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.api import Object
 from tests.cluster.installation import InstallationError, kubectl
-from tests.integration.guards.scene import ASKS, Scene, bind, job_manifest, refused
+from tests.support.scene import ASKS, Scene, bind, job_manifest, refused
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 REQUESTED_BY = "tasksession.dev/requested-by"

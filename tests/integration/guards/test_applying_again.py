@@ -10,7 +10,7 @@ from tasksession.api import names
 from tests.cluster import Cluster
 from tests.cluster.api import Object
 from tests.cluster.installation import InstallationError, kubectl
-from tests.integration.guards.scene import ASKS, Scene, job_manifest, refused, release
+from tests.support.scene import ASKS, Scene, job_manifest, refused, release
 
 CLIENT_SIDE: tuple[str, ...] = ()
 SERVER_SIDE: tuple[str, ...] = ("--server-side",)

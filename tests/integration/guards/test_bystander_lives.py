@@ -12,8 +12,8 @@ import pytest
 
 from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, bind
 from tests.integration.guards.test_bystanders import plain
+from tests.support.scene import POD_SPEC, bind
 
 NAMESPACE = "bystanders"
 #: Without it, the volume of the token has a random name.

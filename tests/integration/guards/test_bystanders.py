@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import Api, Cluster, wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import NODE, POD_SPEC, Scene, refused
+from tests.support.scene import NODE, POD_SPEC, Scene, refused
 
 #: What differs between any two creations of the same object.
 VOLATILE = ("uid", "creationTimestamp", "resourceVersion", "managedFields", "namespace", "generation")

@@ -10,7 +10,7 @@ from tasksession.api import names
 from tests.cluster import Api
 from tests.cluster.api import Object
 from tests.cluster.rights import wait_until_holds
-from tests.integration.guards.scene import (
+from tests.support.scene import (
     ASKS,
     POD_SPEC,
     LiveSession,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.cluster import Cluster, wait_for
-from tests.integration.guards.scene import LiveSession, Scene
+from tests.support.scene import LiveSession, Scene
 
 
 def wait_until_gone(live: LiveSession, *, timeout: float = 20) -> None:

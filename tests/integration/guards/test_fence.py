@@ -12,7 +12,7 @@ from tasksession.api.session import TaskSession
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.observed import ObservedJob
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, LiveSession, Scene, refused, release, session_manifest
+from tests.support.scene import POD_SPEC, LiveSession, Scene, refused, release, session_manifest
 
 
 def test_a_session_is_granted_released_and_ended_by_the_operator(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from tasksession.api.session import TaskSession
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.observed import ObservedJob
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, Scene, job_manifest, refused, release, session_manifest
+from tests.support.scene import ASKS, Scene, job_manifest, refused, release, session_manifest
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 VIEW = RoleReference(kind="ClusterRole", name="view")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster import Api, Cluster
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, LiveSession, Scene, bind, job_manifest, refused
+from tests.support.scene import ASKS, POD_SPEC, LiveSession, Scene, bind, job_manifest, refused
 
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster import Api, wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import ASKS, POD_SPEC, LiveSession, Scene, job_manifest, refused
+from tests.support.scene import ASKS, POD_SPEC, LiveSession, Scene, job_manifest, refused
 
 FUTURE = "ts-11111111-2222-3333-4444-555555555555-2000000000"
 VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}

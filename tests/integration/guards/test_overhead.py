@@ -10,8 +10,8 @@ import pytest
 
 from tests.cluster import Api, Cluster, wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC
-from tests.measured import PROPERTY
+from tests.support.measured import PROPERTY
+from tests.support.scene import POD_SPEC
 
 CREATIONS = 200
 #: What an ordinary create may be slower by, whichever is more.

@@ -12,7 +12,7 @@ from tasksession.lifecycle import manifests
 from tasksession.lifecycle.observed import ObservedJob
 from tests.cluster import wait_for
 from tests.cluster.api import Object
-from tests.integration.guards.scene import POD_SPEC, LiveSession, Scene, refused, session_manifest
+from tests.support.scene import POD_SPEC, LiveSession, Scene, refused, session_manifest
 
 
 @pytest.fixture(scope="module")

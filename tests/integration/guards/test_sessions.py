@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.guards.scene import LiveSession, Scene, refused, session_manifest
+from tests.support.scene import LiveSession, Scene, refused, session_manifest
 
 
 def test_the_requester_is_who_created_it(scene: Scene) -> None:

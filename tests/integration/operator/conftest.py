@@ -9,7 +9,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess
-from tests.integration.operator.world import CEILING, World
+from tests.support.world import CEILING, World
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tests.cluster.api import Api, ApiError, Object
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 NODE = "node-of-tokens"
 

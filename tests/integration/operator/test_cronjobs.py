@@ -15,7 +15,7 @@ from tests.cluster.api import Object
 from tests.cluster.rights import wait_until_holds
 from tests.cluster.waiting import wait_for
 from tests.integration.operator.pod_token import is_refused, session_client
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 _EDIT = [{"apiGroups": ["batch"], "resources": ["cronjobs"], "verbs": ["patch"]}]
 

@@ -10,7 +10,7 @@ from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.person import Person
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 README = Path(__file__).resolve().parents[3] / "README.md"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.weakening import prepare, without_guards
 from tests.cluster import ApiError, Cluster
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.weakening import prepare, without_guards
+from tests.support.world import World
 
 ACCESS = "roles: [{kind: ClusterRole, name: view}]"
 _ROOT = "/apis/admissionregistration.k8s.io/v1"

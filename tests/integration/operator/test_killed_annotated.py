@@ -20,9 +20,9 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.api import Object
 from tests.cluster.waiting import wait_for
-from tests.faults.lane import Ground, Lane
-from tests.faults.plans import Fault, Plan, Trigger
-from tests.integration.operator.world import FINAL, World
+from tests.support.lane import Ground, Lane
+from tests.support.plans import Fault, Plan, Trigger
+from tests.support.world import FINAL, World
 
 #: Long enough for three sessions to come to their release on a busy machine.
 _TTL = 25

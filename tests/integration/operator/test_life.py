@@ -4,7 +4,7 @@ import time
 
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 
 def test_a_session_is_granted_and_its_job_is_released(world: World, operator: OperatorProcess) -> None:

@@ -11,7 +11,7 @@ from tests.cluster.api import ApiError, Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.person import Person
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 ACCESS = "roles: [{kind: ClusterRole, name: view}]"
 

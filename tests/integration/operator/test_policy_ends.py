@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.api import Api
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import SESSIONS, World
+from tests.support.world import SESSIONS, World
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster import Cluster
 from tests.cluster.operator_process import NAMESPACE, OperatorProcess, operator_kubeconfig
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import SESSIONS, World
+from tests.support.world import SESSIONS, World
 
 
 def run(*arguments: str, timeout: float = 30) -> "subprocess.CompletedProcess[str]":

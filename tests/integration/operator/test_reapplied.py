@@ -9,7 +9,7 @@ from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.person import Person
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 OPTIONS: dict[str, tuple[str, ...]] = {"client": (), "server": ("--server-side", "--force-conflicts")}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World, refusal
+from tests.support.world import World, refusal
 
 ADMIN_ROLE = {"roles": [{"kind": "ClusterRole", "name": "admin"}]}
 

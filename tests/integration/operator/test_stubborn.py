@@ -5,7 +5,7 @@ import pytest
 from tests.cluster.api import ApiError
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 FINALIZER = "example.com/held"
 

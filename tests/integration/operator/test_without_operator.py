@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 
 @pytest.fixture

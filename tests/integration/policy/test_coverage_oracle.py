@@ -17,7 +17,7 @@ from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.policy.coverage import covers, may_bind, uncovered
 from tests.cluster.api import Api, ApiError, Object
 from tests.cluster.waiting import wait_for
-from tests.unit.policy.rules import CEILINGS, asked_of, rule
+from tests.support.rules import CEILINGS, asked_of, rule
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _SEED = int(os.environ.get("TASKSESSION_TEST_SEED", "20260301"))

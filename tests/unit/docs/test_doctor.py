@@ -9,7 +9,7 @@ import click
 from tasksession.cli.main import main
 from tasksession.doctor.finding import Area, Severity
 from tasksession.doctor.printing import as_text
-from tests.unit.docs.pages import ROOT, blocks, rows
+from tests.support.pages import ROOT, blocks, rows
 from tests.unit.doctor.cluster_facts import PLAIN, binding, bound, namespace, report, role, rule, with_roles
 from tests.unit.guards.shipped import installed
 

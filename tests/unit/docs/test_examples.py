@@ -13,7 +13,7 @@ from tasksession.api.access import PolicyRule
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.asking import read_access
-from tests.unit.docs.pages import ROOT, blocks, links, rows
+from tests.support.pages import ROOT, blocks, links, rows
 
 README = ROOT / "README.md"
 EXAMPLES = ROOT / "examples"

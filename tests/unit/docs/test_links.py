@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.docs.pages import ROOT, anchors, blocks, code_spans, links, name_of, pages
+from tests.support.pages import ROOT, anchors, blocks, code_spans, links, name_of, pages
 
 _TARGET = re.compile(r"^([a-z0-9-]+):", re.MULTILINE)
 _MAKE = re.compile(r"(?:^|[`\s])make ([a-z][a-z0-9-]*)")

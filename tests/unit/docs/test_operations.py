@@ -8,8 +8,8 @@ import click
 
 from tasksession.cli.main import main
 from tasksession.record.session_record import session_record
+from tests.support.pages import ROOT, prose, rows
 from tests.unit import make
-from tests.unit.docs.pages import ROOT, prose, rows
 
 PAGE = ROOT / "docs" / "operations.md"
 

@@ -8,8 +8,8 @@ import pytest
 
 from tasksession.api.conditions import Reason, State
 from tasksession.lifecycle import status
+from tests.support.pages import ROOT, rows
 from tests.unit import make
-from tests.unit.docs.pages import ROOT, rows
 
 PAGE = ROOT / "docs" / "reasons.md"
 WAITING = "Reasons of a session that waits"

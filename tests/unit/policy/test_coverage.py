@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.policy.coverage import covers, may_bind, uncovered
-from tests.unit.policy.rules import CEILINGS, asked_of, rule
+from tests.support.rules import CEILINGS, asked_of, rule
 
 CORE = ("",)
 GET = ("get",)

@@ -25,8 +25,8 @@ from tasksession.policy.evaluation import (
     roles_to_look_up,
     rules_hash,
 )
+from tests.support.rules import CEILINGS, asked_of, rule
 from tests.unit import make
-from tests.unit.policy.rules import CEILINGS, asked_of, rule
 
 EDIT = RoleReference(kind="ClusterRole", name="edit")
 LOCAL = RoleReference(kind="Role", name="view")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.faults.plans import Traffic
+from tests.support.plans import Traffic
 
 _PATH = re.compile(
     r"^/(?:api/v1|apis/[^/]+/[^/]+)"

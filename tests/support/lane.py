@@ -16,11 +16,11 @@ from tests.cluster import Api, ApiError, Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
 from tests.cluster.waiting import Found
-from tests.faults import invariants
-from tests.faults.audit import AuditLog
-from tests.faults.proxy import FaultProxy, ProxyLoop
-from tests.faults.snapshot import Snapshot
-from tests.integration.operator.world import World
+from tests.support import invariants
+from tests.support.audit import AuditLog
+from tests.support.proxy import FaultProxy, ProxyLoop
+from tests.support.snapshot import Snapshot
+from tests.support.world import World
 
 NODE = "node-of-faults"
 #: Often enough that a plan does not wait for it, and that a quiet window holds one.

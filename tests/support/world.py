@@ -1,7 +1,7 @@
 """A namespace with a policy and a requester, and the questions that tests ask about sessions in it.
 
-Used by the operator's tests, here and on a real node. Everything is read from the API server; the operator is never
-asked about itself.
+Used by all suites in which an operator runs. Everything is read from the API server; the operator is never asked about
+itself.
 """
 
 from __future__ import annotations

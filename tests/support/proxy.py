@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 import aiohttp
 from aiohttp import web
 
-from tests.faults.plans import Fault, Plan, Traffic
-from tests.faults.traffic import Request, identify
+from tests.support.plans import Fault, Plan, Traffic
+from tests.support.traffic import Request, identify
 
 _Result = TypeVar("_Result")
 _NOT_FORWARDED = frozenset(("host", "connection", "content-length", "transfer-encoding", "keep-alive"))

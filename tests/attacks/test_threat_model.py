@@ -8,7 +8,7 @@ import pytest
 
 from tests.attacks.attack import Attack, Attacker, Threat
 from tests.attacks.table import ATTACKS, VERDICTS
-from tests.unit.docs.pages import ROOT, rows
+from tests.support.pages import ROOT, rows
 
 PAGE = ROOT / "docs" / "threat-model.md"
 SECTIONS = ("Nothing before, and no more than allowed", "Only that task", "Gone after", "A compromised operator")

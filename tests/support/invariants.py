@@ -17,8 +17,8 @@ from typing import Any
 
 from tasksession.api import names
 from tests.cluster.api import Object
-from tests.faults.audit import Entry
-from tests.faults.snapshot import Snapshot
+from tests.support.audit import Entry
+from tests.support.snapshot import Snapshot
 
 FINAL = ("Completed", "Failed", "Expired", "Revoked", "Denied")
 #: A Job's seconds count from when the Job controller has started it, which takes it a moment on a busy machine.

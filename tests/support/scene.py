@@ -1,7 +1,7 @@
 """People, a namespace and a live session on a guarded control plane, as the operator would have made it.
 
-Called by the fixtures of these tests. The session's objects come from the product's own builders and are written with
-a real token of the operator's ServiceAccount: what the guards let through here is what the operator does.
+Called by the tests of the guards and by the attacks. The session's objects come from the product's own builders and are
+written with a real token of the operator's ServiceAccount: what the guards let through here is what the operator does.
 """
 
 import uuid

@@ -1,4 +1,4 @@
-"""The pages of the documentation, taken apart for the tests beside this file: links, anchors, tables, blocks.
+"""The pages of the documentation, taken apart for the tests of it: links, anchors, tables, blocks.
 
 It reads Markdown as it is written here, and must never guess: what it does not understand, a test has to see.
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
