@@ -16,7 +16,7 @@ from tests.cluster import ApiError, Cluster
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import World
+from tests.support.world import World
 
 _LABELS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/tasksession-reserved-labels"
 

@@ -9,7 +9,7 @@ import time
 from tests.cluster.api import Object
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
-from tests.integration.operator.world import OPERATOR_USER, World
+from tests.support.world import OPERATOR_USER, World
 
 #: Of each waiting session in its first minute: three looks, none of them with more than a handful of questions.
 _REQUESTS_A_MINUTE = 15
