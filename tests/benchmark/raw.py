@@ -78,7 +78,6 @@ class RawOperator:
                 {
                     "role": {"kind": "ClusterRole", "name": "view"},
                     "roleBinding": binding_name,
-                    "roleBindingUID": binding["metadata"]["uid"],
                     "rulesHash": "sha256:" + "0" * 64,
                 }
             ],

@@ -204,15 +204,15 @@ def observed(**facts: Any) -> Observed:
 def made(*, inline: bool = False, bindings: bool = True) -> Progress:
     """The progress of an attempt that has made all children."""
     name = identity()
-    uids = {f"{name}-0": "binding-uid"} if bindings else {}
+    made_so_far = {f"{name}-0"} if bindings else set()
     if inline and bindings:
-        uids[name] = "rules-binding-uid"
+        made_so_far.add(name)
     return Progress(
         identity=name,
         timer_uid="timer-uid",
         service_account_uid="service-account-uid",
         role_made=inline,
-        role_binding_uids=uids,
+        role_bindings_made=frozenset(made_so_far),
     )
 
 
@@ -262,7 +262,6 @@ def active(**spec: Any) -> TaskSession:
             {
                 "role": {"kind": "ClusterRole", "name": "view"},
                 "roleBinding": f"{name}-0",
-                "roleBindingUID": "binding-uid",
                 "rulesHash": "hash-of-view",
             }
         ],

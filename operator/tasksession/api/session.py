@@ -125,7 +125,7 @@ class TokenOptions(KubernetesModel):
     audiences: Annotated[
         tuple[_Audience, ...] | None, schema(minItems=1, maxItems=8, **{"x-kubernetes-list-type": "set"})
     ] = None
-    """Who accepts the token; absent means the API server. The policy must list each of them."""
+    """Not available in this version: leave it out. The token is for the API server."""
     delivery: Literal["TokenRequest", "Secret", "Sealed"] | None = None
     """How an external task gets its token: TokenRequest (the default: the requester mints it, it is never stored),
     Secret (the operator puts it into a Secret), or Sealed (the same, encrypted to sealed.publicKey)."""
@@ -137,6 +137,12 @@ class TokenOptions(KubernetesModel):
             rule(
                 "(has(self.delivery) && self.delivery == 'Sealed') == has(self.sealed)",
                 "sealed belongs to delivery Sealed: set both or neither",
+            ),
+            rule(
+                "!has(self.audiences)",
+                "this version has no tokens for other audiences than the API server: leave spec.token.audiences out",
+                path=".audiences",
+                reason="FieldValueForbidden",
             ),
         )
     )
@@ -236,12 +242,11 @@ class PolicyReference(KubernetesModel):
 class Grant(KubernetesModel):
     """One RoleBinding of the session, and what it gave."""
 
+    # Its uid is published nowhere: whoever knows it can hold the RoleBinding in foreground deletion.
     role: Annotated[RoleReference, Shared] | None = None
     """The role that was bound; absent for the inline rules of spec.access.rules."""
     role_binding: Annotated[str, schema(minLength=1, maxLength=253)]
     """The RoleBinding's name."""
-    role_binding_uid: Annotated[str, Field(alias="roleBindingUID"), schema(minLength=1, maxLength=128)]
-    """The RoleBinding's uid."""
     rules_hash: Annotated[str, schema(minLength=1, maxLength=128)]
     """A hash of the role's rules as they were then: when they change, the session ends."""
 

@@ -21,9 +21,13 @@ from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import Conflict, Missing, Refused, Taken
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
-from tasksession.lifecycle.observed import Child, ObservedJob, Progress, Refusal, RefusalKind
+from tasksession.lifecycle.observed import STATUS, Child, ObservedJob, Progress, Refusal, RefusalKind
 
 _logger = logging.getLogger(__name__)
+
+
+#: How etcd and its client say that an object is too large; there is no typed cause.
+_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Applier:
             case actions.FindChildren():
                 return Outcome(replace(progress, found=await self._find(action)))
             case actions.DeleteRoleBinding():
-                await self._remove("RoleBinding", action.namespace, action.name, action.uid)
+                await self._remove("RoleBinding", action.namespace, action.name, None)
                 return Outcome(progress)
             case actions.DeleteTimer():
                 await self._remove("Job", action.namespace, action.name, action.uid)
@@ -84,7 +88,8 @@ class Applier:
         kind = manifest["kind"]
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         try:
-            created = await self._client.create(paths.collection(kind, namespace), manifest)
+            # Strict: what nobody knows in a jobTemplate would be dropped without a word.
+            created = await self._client.create(paths.collection(kind, namespace), manifest, strict=True)
         except Taken:
             return await self._adopt(manifest, progress)
         except Refused as error:
@@ -99,7 +104,7 @@ class Applier:
         namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
         path = paths.collection("TaskSession", namespace)
         try:
-            made = await self._client.request("POST", path, manifest, query=[("fieldValidation", "Strict")])
+            made = await self._client.create(path, manifest, strict=True)
         except Taken:
             existing = await self._client.find(paths.one("TaskSession", namespace, name))
             if existing is None:
@@ -170,7 +175,8 @@ class Applier:
             path = paths.collection(kind, action.namespace)
             async for item in self._client.list(path, label_selector=selector, metadata_only=True):
                 metadata = item["metadata"]
-                if kind != "Job" or names.parse_identity(metadata["name"]):
+                # Labels are anybody's to write, names of this form are not: what else bears them is not ours to end.
+                if names.identity_of_binding(metadata["name"]):
                     found.append(Child(kind=kind, name=metadata["name"], uid=metadata["uid"]))
         return tuple(found)
 
@@ -206,6 +212,11 @@ class Applier:
             written = await self._client.merge_patch(path, body)
         except (Missing, Conflict):
             return Outcome(progress, stale=True)
+        except Refused as error:
+            refusal = _judge(STATUS, action.name, error)
+            if refusal is None or refusal.kind is not RefusalKind.INVALID:
+                raise
+            return Outcome(progress, refusal=refusal)
         return Outcome(progress, session=TaskSession.model_validate(written))
 
 
@@ -222,15 +233,20 @@ def _made(kind: str, made: Object, progress: Progress) -> Outcome:
         case "Role":
             return Outcome(replace(progress, role_made=True))
         case _:
-            uids = {**progress.role_binding_uids, metadata["name"]: uid}
-            return Outcome(replace(progress, role_binding_uids=uids))
+            made_so_far = progress.role_bindings_made | {metadata["name"]}
+            return Outcome(replace(progress, role_bindings_made=made_so_far))
+
+
+def _is_too_large(error: Refused) -> bool:
+    """Whether etcd, or the connection to it, will not take so large an object: the API server calls that its fault."""
+    return error.status == 500 and any(words in error.message for words in _TOO_LARGE)
 
 
 def _judge(kind: str, name: str, error: Refused) -> Refusal | None:
     """Tell a refusal that speaks of the object from one that speaks of the moment; None for the latter."""
     object_kind = "timer" if kind == "Job" and names.parse_identity(name) else kind
     message = error.message
-    if error.status in (400, 413, 422):
+    if error.status in (400, 413, 422) or _is_too_large(error):
         return Refusal(RefusalKind.INVALID, object_kind, message)
     if error.status == 404:
         return Refusal(RefusalKind.FORBIDDEN, object_kind, message)

@@ -24,6 +24,8 @@ from tasksession.cluster.errors import Missing, NotLeader, Unreachable, refusal
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+#: Whom managedFields name as the owner of what this process wrote.
+FIELD_MANAGER = "tasksession-operator"
 #: Asks for lists without spec and status: the sweep needs names, uids, labels and owners only.
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
@@ -119,8 +121,9 @@ class Client:
             raise NotLeader(f"{method} {path}: this replica does not hold the Lease")
         # Compressing a list and reading it again costs more processor time, on both sides, than sending it as it is.
         headers = {"Accept": accept, "Content-Type": content_type, "Accept-Encoding": "identity"}
+        owner = [("fieldManager", FIELD_MANAGER)] if method in ("POST", "PUT", "PATCH") else []
         method_, url, headers_, _, _ = await self._api.param_serialize(
-            method, path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"]
+            method, path, query_params=[*query, *owner], header_params=headers, auth_settings=["BearerToken"]
         )
         # The body goes by it: it is plain JSON already, and would be copied value by value.
         data = dict(body) if body is not None else None
@@ -169,9 +172,9 @@ class Client:
         except Missing:
             return None
 
-    async def create(self, path: str, body: Mapping[str, Any]) -> Object:
-        """Create one object."""
-        return await self.request("POST", path, body)
+    async def create(self, path: str, body: Mapping[str, Any], *, strict: bool = False) -> Object:
+        """Create one object; `strict` has unknown and duplicate fields refused."""
+        return await self.request("POST", path, body, query=[("fieldValidation", "Strict")] if strict else ())
 
     async def merge_patch(self, path: str, body: Mapping[str, Any]) -> Object:
         """Change one object; the body names the uid, and where it matters the resourceVersion, that it is meant for."""

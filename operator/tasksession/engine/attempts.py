@@ -22,6 +22,7 @@ class Attempt:
         self.refusal: Refusal | None = None
         self.job_read = False
         self.takes_rights = False
+        self.conflicts = 0
 
 
 class Attempts:
@@ -31,6 +32,7 @@ class Attempts:
         self._held: dict[str, Attempt] = {}
         self._progress: dict[str, Progress] = {}
         self._broken_off: set[str] = set()
+        self._with_rights: set[str] = set()
 
     @property
     def held(self) -> list[Attempt]:
@@ -40,6 +42,11 @@ class Attempts:
     def holds(self, uid: str) -> bool:
         """Whether a session's attempt is held."""
         return uid in self._held
+
+    def took_rights(self, uid: str) -> bool:
+        """Whether a session's attempt is held, and has taken all its rights: the rest of its end may wait."""
+        held = self._held.get(uid)
+        return held is not None and held.progress.role_bindings_gone
 
     def begin(self, session: TaskSession) -> Attempt:
         """Return a new attempt, which knows what the last one made."""
@@ -65,17 +72,29 @@ class Attempts:
         elif removed or session.status.state is State.ACTIVE:
             # What is gone stays gone.
             self._progress[session.metadata.uid] = progress
-        elif progress.timer_uid is not None and progress.found is None and not is_joined(session):
+        elif progress.timer_uid is not None and progress.found is None:
             self._progress[session.metadata.uid] = progress.for_next_attempt
 
     def leave(self, attempt: Attempt, *, removed: bool) -> None:
-        """Note whether an attempt that is over, however it ended, was broken off in mid-grant."""
-        if not removed and is_ungranted(attempt.session) and attempt.progress.timer_uid is not None:
-            self._broken_off.add(attempt.session.metadata.uid)
+        """Note whether an attempt that is over, however it ended, was broken off in mid-grant, and left rights."""
+        uid = attempt.session.metadata.uid
+        if removed or not is_ungranted(attempt.session):
+            return
+        if attempt.progress.timer_uid is not None:
+            self._broken_off.add(uid)
+        if attempt.progress.role_bindings_gone:
+            self._with_rights.discard(uid)
+        elif attempt.progress.role_bindings_made:
+            self._with_rights.add(uid)
+
+    def left_rights(self, uid: str) -> bool:
+        """Whether an ungranted session may have rights that an attempt has made: it counts as being granted."""
+        return uid in self._with_rights
 
     def granted(self, uid: str) -> None:
         """Note that nothing of the session is left in mid-grant."""
         self._broken_off.discard(uid)
+        self._with_rights.discard(uid)
 
     def reads_job(self, attempt: Attempt) -> bool:
         """Whether an attempt that may grant reads the Job that is known, and has not yet.
@@ -92,6 +111,7 @@ class Attempts:
         self._held.pop(uid, None)
         self._progress.pop(uid, None)
         self._broken_off.discard(uid)
+        self._with_rights.discard(uid)
 
 
 def is_ungranted(session: TaskSession) -> bool:

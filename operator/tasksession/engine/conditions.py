@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tasksession.api.policy import GrantCondition
+from tasksession.engine.turns import Turns
 from tasksession.policy.facts import ConditionAnswer
 
 #: The child sees nothing of this process's environment or working directory, and imports from where we are installed.
@@ -37,7 +39,8 @@ class ConditionEvaluator:
         """`answer_seconds`: how long one condition may take. `worker`: the command line of the child."""
         self._answer_seconds = answer_seconds
         self._worker = tuple(worker)
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
+        self._left = answer_seconds
         self._child: asyncio.subprocess.Process | None = None
         self._asked = 0
 
@@ -58,15 +61,16 @@ class ConditionEvaluator:
     ) -> tuple[ConditionAnswer, ...]:
         """Return an answer to each condition, in order; the objects are in their JSON form, and `now` is server time.
 
-        After a condition that took too long the others are not asked, so that one policy holds up the sessions of the
-        rest for one time-out at most.
+        All conditions of a session together may take as long as one. After that the others are not asked, and of those
+        who wait each namespace has its turn: so nobody holds up the rest for longer than one time-out.
         """
         if not conditions:
             return ()
         data = {"session": session, "requester": requester, "namespaceObject": namespace_object, "policy": policy}
         answers: list[ConditionAnswer] = []
         slow: str | None = None
-        async with self._lock:
+        async with self._turns.take(str((session.get("metadata") or {}).get("namespace", ""))):
+            self._left = self._answer_seconds
             for condition in conditions:
                 if slow is not None:
                     problem = f"it was not asked, because condition {slow} took too long"
@@ -84,7 +88,7 @@ class ConditionEvaluator:
 
     async def close(self) -> None:
         """End the child. A later question starts another."""
-        async with self._lock:
+        async with self._turns.take(""):
             await self._kill()
 
     async def _answer(self, condition: GrantCondition, data: Mapping[str, Any], now: datetime) -> ConditionAnswer:
@@ -99,8 +103,10 @@ class ConditionEvaluator:
         answered = False
         try:
             child = await self._start()
-            async with asyncio.timeout(self._answer_seconds):
+            asked_at = time.monotonic()
+            async with asyncio.timeout(max(0.0, self._left)):
                 answer = await _exchange(child, question)
+            self._left -= time.monotonic() - asked_at
             if answer.get("id") != self._asked:
                 raise _NoAnswerError("the answer was to another question")
             holds, problem = answer.get("holds"), answer.get("problem")

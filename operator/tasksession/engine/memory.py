@@ -226,14 +226,16 @@ class Memory:
         """The queue order of a session: its deadline where its rights have to go now, else after all of those."""
         buried = self._removed.get(key)
         if buried:
-            return 0.0
+            deadlines = (view.status.deadline for view in buried.values() if view.status.state is State.ACTIVE)
+            # What was never granted has nothing that could outlive what is overdue.
+            return min((moment.timestamp() for moment in deadlines if moment), default=now.timestamp())
         session = self._sessions.get(key)
         if session is None or session.status.state is not State.ACTIVE or session.status.deadline is None:
             return NORMAL
         deadline = session.status.deadline
         job = self.job_of(session)
         ending = now + _NEAR >= deadline or session.spec.revoked or job is None or job.end is not None
-        ending = ending or self.namespace_ends(key.namespace)
+        ending = ending or self.namespace_ends(key.namespace) or session.metadata.deletion_timestamp is not None
         return deadline.timestamp() if ending else NORMAL
 
     # Namespaces

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import logging
 import random
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
+
+_logger = logging.getLogger(__name__)
 
 #: Order among urgent keys: smaller first. Normal keys come after all of them, in order of arrival.
 NORMAL = float("inf")
@@ -22,6 +25,10 @@ NORMAL = float("inf")
 _TRYING_WHILE_AWAY = 4
 #: How many workers go on with all else while rights are being taken: the API server's attention is for those.
 _BESIDE_ENDINGS = 4
+
+
+#: What has failed so often in a row, while others were served, waits behind everybody else's work.
+_STUBBORN = 6
 
 
 class Key(NamedTuple):
@@ -44,6 +51,7 @@ class WorkQueue:
         self._since: dict[Key, float] = {}
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
+        self._stubborn: set[Key] = set()
         self._delayed: dict[Key, tuple[asyncio.TimerHandle, float]] = {}
         self._sequence = itertools.count()
         self._closed = False
@@ -78,6 +86,8 @@ class WorkQueue:
 
     def add(self, key: Key, order: float = NORMAL) -> None:
         """Put a key in, or move it forward; while a worker has it, it comes back when the worker is done."""
+        if key in self._stubborn:
+            order = NORMAL
         if key in self._working:
             self._again[key] = min(order, self._again.get(key, NORMAL))
             return
@@ -106,8 +116,9 @@ class WorkQueue:
         What fails once more, since a server that comes back refuses some requests for a moment, is soon tried again.
         """
         self._failures.clear()
+        stubborn, self._stubborn = self._stubborn, set()
         for key, (handle, order) in list(self._delayed.items()):
-            if order < NORMAL:
+            if order < NORMAL or key in stubborn:
                 handle.cancel()
                 self._arrive(key, order)
         self._wake_next()
@@ -115,10 +126,20 @@ class WorkQueue:
     def retry(self, key: Key, *, order: float = NORMAL, at_least: float = 0.0) -> float:
         """Put a key in after its back-off, doubled at each failure, and never before the server's Retry-After.
 
-        Returns the delay in seconds. Urgent keys, which take rights away, wait `urgent_ceiling` at most.
+        Returns the delay in seconds. Urgent keys, which take rights away, wait `urgent_ceiling` at most, until they
+        have failed so often, while others were served, that the fault is their own: then they come after all others.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        if order < NORMAL and failures >= _STUBBORN and not self.away():
+            if key not in self._stubborn:
+                _logger.error(
+                    "what ends a session fails again and again: somebody has to look",
+                    extra={"session": key.name, "namespace": key.namespace, "failures": failures + 1},
+                )
+            self._stubborn.add(key)
+        if key in self._stubborn:
+            order = NORMAL
         ceiling = self._urgent_ceiling if order < NORMAL else self._ceiling
         # Spread, so that what failed together does not come back together.
         delay: float = min(ceiling, self._base * 2.0 ** min(failures, 20)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -138,6 +159,7 @@ class WorkQueue:
     def succeed(self, key: Key) -> None:
         """Forget a key's failures."""
         self._failures.pop(key, None)
+        self._stubborn.discard(key)
 
     async def take(self, *, urgent_only: bool = False) -> tuple[Key, float]:
         """Wait for the next key and take it; `done` gives it back. `urgent_only`: wait for an urgent one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Hashable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,18 +19,19 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
-from tasksession.cluster.errors import ClusterError
+from tasksession.cluster.errors import ClusterError, Unstorable
 from tasksession.engine.attempts import Attempt, Attempts, is_ungranted
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
 from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.pacing import LEAST_SECONDS, Pacing
 from tasksession.engine.queue import NORMAL, Key, WorkQueue
 from tasksession.engine.reviews import Reviewer
 from tasksession.lifecycle import actions
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import last_resort
-from tasksession.lifecycle.observed import Observed, ObservedJob, Progress
+from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal
 from tasksession.lifecycle.plan import plan
 from tasksession.lifecycle.status import reason_of
 from tasksession.lifecycle.task_job import asking_job, belongs, is_joined, job_name
@@ -45,6 +47,8 @@ _RECHECK_SECONDS = 30.0
 _AFTER_RIGHTS_SECONDS = 0.25
 #: How many waiting sessions are woken when one of their policy ends.
 _WOKEN = 8
+#: How many writes of others one attempt bears before it leaves the session alone for a while.
+_CONFLICTS = 1
 
 
 _CREATIONS = (
@@ -89,6 +93,8 @@ class Reconciler:
         self._attempts = Attempts()
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
+        self._pacing = Pacing()
+        self._unstored: set[str] = set()
 
     def recheck(self, session: TaskSession, *, order: float = NORMAL) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
@@ -110,8 +116,9 @@ class Reconciler:
             if not gone.status.state.final:
                 if not await self._drive(gone, removed=True):
                     return
-                record = session_record(gone, removed=True, ended_at=self._client.clock.now())
-                _logger.info("session ended", extra=record)
+                if gone.metadata.uid not in self._unstored:
+                    record = session_record(gone, removed=True, ended_at=self._client.clock.now())
+                    _logger.info("session ended", extra=record)
             self._forget(gone)
             self._memory.cleared(gone)
         session = self._memory.session(key)
@@ -147,6 +154,10 @@ class Reconciler:
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
+        pause = 0.0 if removed else self._pause(session)
+        if pause:
+            self._queue.add_later(key_of(session), pause)
+            return False
         attempt = self._resumed(session) or self._attempts.begin(session)
         try:
             for _ in range(_STEP_LIMIT):
@@ -158,7 +169,7 @@ class Reconciler:
                     await self._review(attempt)
                 elif decision.actions:
                     went_through = await self._apply(attempt, decision)
-                    if self._gives_way(decision, attempt):
+                    if self._gives_way(decision, attempt) or self._backs_off(attempt):
                         return False
                     if decision.rests and went_through:
                         self._rest(attempt.session, decision)
@@ -174,14 +185,51 @@ class Reconciler:
             raise
         finally:
             self._attempts.leave(attempt, removed=removed)
-            self._reviewer.settle(session.metadata.uid)
+            if not self._attempts.left_rights(session.metadata.uid):
+                self._reviewer.settle(session.metadata.uid)
+
+    def _pause(self, session: TaskSession) -> float:
+        """For how long to leave a session alone; one that has rights to lose is never left alone."""
+        uid = session.metadata.uid
+        if session.status.state is State.ACTIVE and not self._attempts.took_rights(uid):
+            return 0.0
+        return self._pacing.left(uid, self._facts(session))
+
+    def _facts(self, session: TaskSession) -> Hashable:
+        """All that matters for what comes next and that an event may bring: not labels, not managedFields."""
+        metadata, job = session.metadata, self._memory.job_of(session)
+        about_job: Hashable = None
+        if job is not None:
+            ended = job.end is not None
+            about_job = job.uid, job.session, job.suspended, job.service_account, job.being_deleted, ended
+        return (
+            metadata.generation,
+            metadata.deletion_timestamp,
+            session.status.state,
+            about_job,
+            self._asked.get(metadata.uid),
+            self._guards.missing(),
+            self._guards.stamped_since(),
+        )
+
+    def _backs_off(self, attempt: Attempt) -> bool:
+        """Whether somebody else's writes were in the way too often: the others' work goes first then."""
+        if attempt.conflicts <= _CONFLICTS:
+            return False
+        session, attempt.conflicts = attempt.session, 0
+        seconds = self._pacing.contended(session.metadata.uid, self._facts(session))
+        fields = {"session": session.metadata.name, "namespace": session.metadata.namespace, "seconds": seconds}
+        _logger.warning("a session is changed by somebody all the time, and is left alone for a while", extra=fields)
+        self._attempts.fail(attempt, removed=False)
+        self._queue.add_later(key_of(session), seconds)
+        return True
 
     def _resumed(self, session: TaskSession) -> Attempt | None:
         """Go on with the attempt that has begun to take a session's rights; None where there is none."""
         attempt = self._attempts.resume(session.metadata.uid)
         if attempt is None:
             return None
-        if int(session.metadata.resource_version or 0) > int(attempt.session.metadata.resource_version or 0):
+        if _is_newer(session, attempt.session):
             self._follow(attempt, session)
         if is_ungranted(attempt.session) and attempt.refusal is None:
             attempt.review = None
@@ -269,12 +317,34 @@ class Reconciler:
             if isinstance(action, actions.DeleteSession):
                 self._memory.lose_session(attempt.session)
             if outcome.refusal is not None:
+                if isinstance(action, actions.WriteStatus):
+                    self._not_stored(attempt, action, outcome.refusal)
                 attempt.refusal = outcome.refusal
                 return False
             if outcome.stale:
-                await self._refresh(attempt)
+                attempt.conflicts += 1
+                await self._refresh(attempt, keep=isinstance(action, actions.WriteStatus))
                 return False
         return True
+
+    def _not_stored(self, attempt: Attempt, action: actions.WriteStatus, refusal: Refusal) -> None:
+        """Say of a status that cannot be stored what it would have said. Raises Unstorable for a last one.
+
+        A grant whose status is not stored is taken back: nobody could see it, nor end it after a restart.
+        """
+        session = attempt.session
+        uid = session.metadata.uid
+        fields = {"session": action.name, "namespace": action.namespace, "error": refusal.message}
+        if not action.status.state.final:
+            _logger.error("a status cannot be stored: the session is ended", extra=fields)
+            return
+        if uid not in self._unstored:
+            self._unstored.add(uid)
+            unsaved = session.model_copy(update={"status": action.status})
+            _logger.info("session ended", extra=session_record(unsaved, removed=False))
+            if action.announcement is not None:
+                self._announce(session, action.announcement)
+        raise Unstorable(f"the status of TaskSession {action.namespace}/{action.name}: {refusal.message}")
 
     async def _take_rights(self, attempt: Attempt, decision: Decision) -> None:
         """Delete all RoleBindings side by side: one that cannot be deleted must not protect the others.
@@ -289,6 +359,7 @@ class Reconciler:
         failed = [error for error in done if isinstance(error, BaseException)]
         if not failed:
             attempt.progress = replace(progress, role_bindings_gone=True)
+            self._memory.unfinished.rights_gone(attempt.session)
             return
         resort = last_resort(attempt.session)
         if resort is not None and not progress.timer_gone:
@@ -319,15 +390,20 @@ class Reconciler:
             self._forget(session)
             self._wake_waiting(session.spec.policy)
 
-    async def _refresh(self, attempt: Attempt) -> None:
-        """Read session and Job again after a precondition failed; nothing of this attempt is relied on any more."""
-        metadata = attempt.session.metadata
-        attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
+    async def _refresh(self, attempt: Attempt, *, keep: bool) -> None:
+        """Read session and Job again after a precondition failed; nothing of this attempt is relied on any more.
+
+        `keep`: but where only labels, annotations or the like have changed: they decide nothing.
+        """
+        before = attempt.session
+        metadata = before.metadata
         found = await self._client.find(paths.one("TaskSession", metadata.namespace, metadata.name))
         if found is None:
             self._memory.lose_session(attempt.session)
             return
         session = TaskSession.model_validate(found)
+        if not keep or not _decides_alike(before, session):
+            attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
         self._memory.see_session(session)
         if session.metadata.uid != metadata.uid:
             self._memory.lose_session(attempt.session)
@@ -353,7 +429,7 @@ class Reconciler:
         if known is None or known.metadata.uid != attempt.session.metadata.uid:
             self._queue.add(key, 0.0)
             return True
-        if int(known.metadata.resource_version or 0) > int(attempt.session.metadata.resource_version or 0):
+        if _is_newer(known, attempt.session):
             self._follow(attempt, known)
         return False
 
@@ -384,7 +460,12 @@ class Reconciler:
             self._deadlines.disarm(key)
         else:
             self._deadlines.arm(key, self._client.clock.monotonic_at(decision.look_again))
-        live = session.status.state is State.ACTIVE and session.metadata.deletion_timestamp is None
+        live = session.status.state is State.ACTIVE
+        if is_ungranted(session):
+            left = (decision.look_again - self._client.clock.now()).total_seconds() if decision.look_again else None
+            self._pacing.rested(
+                session.metadata.uid, self._facts(session), seconds=LEAST_SECONDS if left is None else left
+            )
         if live and session.metadata.uid in self._asked:
             # The policy's answers could not be had; the rights stay until they can, or until the deadline.
             self._queue.add_later(key, _RECHECK_SECONDS)
@@ -392,7 +473,11 @@ class Reconciler:
     def _forget(self, session: TaskSession) -> None:
         uid = session.metadata.uid
         self._memory.forget_end(session)
+        self._memory.unfinished.forget(session)
         self._attempts.forget(uid)
+        self._reviewer.settle(uid)
+        self._pacing.forget(uid)
+        self._unstored.discard(uid)
         self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
@@ -407,7 +492,22 @@ class Reconciler:
         )
         oldest = sorted(waiting, key=lambda session: str(session.metadata.creation_timestamp))
         for session in oldest[:_WOKEN]:
+            self._pacing.forget(session.metadata.uid)
             self._queue.add(key_of(session), NORMAL)
+
+
+def _is_newer(session: TaskSession, known: TaskSession) -> bool:
+    """Whether a view of a session is newer than another one; a version that is no number is taken for the oldest."""
+    versions = [view.metadata.resource_version or "" for view in (session, known)]
+    one, other = (int(version) if version.isdecimal() else 0 for version in versions)
+    return one > other
+
+
+def _decides_alike(one: TaskSession, other: TaskSession) -> bool:
+    """Whether two views of a session have in common all that decisions are made from."""
+    same = one.metadata.uid == other.metadata.uid and one.metadata.generation == other.metadata.generation
+    deleting = one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
+    return same and deleting and one.status == other.status
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ class Unfinished:
         self._of_policy: dict[str, dict[str, TaskSession]] = {}
         self._active: Counter[str] = Counter()
         self._active_of: Counter[tuple[str, str | None]] = Counter()
+        self._without_rights: set[str] = set()
 
     def take_in(self, session: TaskSession) -> None:
         """Take in a session that is new, or was taken out just before."""
@@ -26,7 +27,7 @@ class Unfinished:
             return
         policy = session.spec.policy
         self._of_policy.setdefault(policy, {})[session.metadata.uid] = session
-        if session.status.state is State.ACTIVE:
+        if self._counts(session):
             self._active[policy] += 1
             self._active_of[policy, requester_of(session)] += 1
 
@@ -37,8 +38,23 @@ class Unfinished:
             return
         if not self._of_policy[policy]:
             del self._of_policy[policy]
-        if session.status.state is State.ACTIVE:
+        if self._counts(session):
             self._subtract(policy, requester_of(session))
+
+    def rights_gone(self, session: TaskSession) -> None:
+        """Count a session no more, whatever its status still says: what limits bound are rights that exist."""
+        uid = session.metadata.uid
+        known = self._of_policy.get(session.spec.policy, {}).get(uid)
+        if known is not None and self._counts(known):
+            self._subtract(known.spec.policy, requester_of(known))
+        self._without_rights.add(uid)
+
+    def forget(self, session: TaskSession) -> None:
+        """Forget a session that has ended."""
+        self._without_rights.discard(session.metadata.uid)
+
+    def _counts(self, session: TaskSession) -> bool:
+        return session.status.state is State.ACTIVE and session.metadata.uid not in self._without_rights
 
     def _subtract(self, policy: str, requester: str | None) -> None:
         self._active[policy] -= 1

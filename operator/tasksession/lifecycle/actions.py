@@ -84,11 +84,10 @@ class FindChildren:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoleBinding:
-    """Take rights away. `uid` is None only where it was never learnt; the name carries the session's uid itself."""
+    """Take rights away, by name: it is reserved, and carries the uid of its task, so it is never another session's."""
 
     namespace: str
     name: str
-    uid: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ def read_access(text: str) -> dict[str, Any]:
     """Read the annotation `access`: YAML, in the form of `spec.access`. Raises Unusable.
 
     Unknown fields and bounds are the API server's to refuse. Anchors are refused here: a few lines of them unfold to
-    gigabytes.
+    gigabytes. Tags are refused as well: what they make of a text is no JSON, or nothing at all. Whatever the parser
+    trips over, it is this text's fault: nothing but Unusable leaves here.
     """
     if len(text) > ACCESS_LIMIT:
         raise Unusable(f"{names.ACCESS_ANNOTATION} is longer than {ACCESS_LIMIT} characters: ask for less")
@@ -97,10 +98,12 @@ def read_access(text: str) -> dict[str, Any]:
         found = json.loads(json.dumps(found, allow_nan=False))
     except yaml.YAMLError as error:
         raise Unusable(f"{names.ACCESS_ANNOTATION} is not YAML: {_first_line(error)}") from error
-    except (TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, Unusable):
-            raise
-        raise Unusable(f"{names.ACCESS_ANNOTATION} holds what spec.access cannot: {_first_line(error)}") from error
+    except Unusable:
+        raise
+    except Exception as error:
+        # The parser raises whatever Python's own conversions do: KeyError, IndexError, AttributeError.
+        problem = f"{type(error).__name__} {_first_line(error)}".rstrip()
+        raise Unusable(f"{names.ACCESS_ANNOTATION} holds what spec.access cannot: {problem}") from error
     if not isinstance(found, dict):
         raise Unusable(f"{names.ACCESS_ANNOTATION} is no mapping: write roles, rules or both, as in spec.access")
     return found
@@ -112,6 +115,8 @@ def _check_tokens(text: str) -> None:
     for token in yaml.scan(text, Loader=_Loader):
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
             raise Unusable(f"{names.ACCESS_ANNOTATION} has YAML anchors: write out what they stand for")
+        if isinstance(token, yaml.TagToken | yaml.DirectiveToken):
+            raise Unusable(f"{names.ACCESS_ANNOTATION} has YAML tags or directives: write plain lists and texts")
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
         if depth > _DEPTH_LIMIT:
             raise Unusable(f"{names.ACCESS_ANNOTATION} is nested too deeply: write it as in spec.access")

@@ -21,7 +21,7 @@ from tasksession.lifecycle.actions import (
     WriteStatus,
 )
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.observed import JobEnd, JobOutcome, Observed, ObservedJob
+from tasksession.lifecycle.observed import STATUS, JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
 from tasksession.lifecycle.task_job import is_joined, outlives
 
@@ -46,6 +46,8 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     if job is not None and job.end is not None:
         ours = _reason_to_stop(session, observed) if was_stopped(session, job) else None
         return ours or _ending_of_job(job.end, session.status.deadline)
+    if session.metadata.deletion_timestamp is not None:
+        return _reason_to_stop(session, observed)
     if observed.refusal is not None:
         return Ending(
             State.FAILED,
@@ -67,8 +69,25 @@ def reason_to_end(session: TaskSession, observed: Observed, now: datetime) -> En
     return _reason_to_stop(session, observed)
 
 
+def reason_to_give_up(session: TaskSession, observed: Observed) -> Ending | None:
+    """Find a reason for which a session is not to be granted any more, whatever policy says; None without one."""
+    if session.metadata.deletion_timestamp is not None:
+        # Somebody's finalizer, or a dependent, may keep it for as long as they like.
+        message = "The TaskSession was deleted before anything was granted."
+        return Ending(State.REVOKED, Reason.SESSION_DELETED, message)
+    if session.spec.revoked:
+        return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set before anything was granted.")
+    refusal = observed.refusal
+    if refusal is not None and refusal.object_kind == STATUS:
+        message = f"The status of this TaskSession cannot be stored, create a smaller one: {refusal.message}"
+        return Ending(State.DENIED, Reason.DENIED, message)
+    return None
+
+
 def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
     """Find a reason to take the rights while the Job still runs, and so to stop it; None where there is none."""
+    if session.metadata.deletion_timestamp is not None:
+        return Ending(State.REVOKED, Reason.SESSION_DELETED, "The TaskSession is being deleted: the rights are gone.")
     if session.spec.revoked:
         return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
     if observed.identity_missing:
@@ -148,7 +167,7 @@ def write(session: TaskSession, ending: Ending, now: datetime) -> WriteStatus:
 def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
     """End a session that was never granted, clearing away what an interrupted attempt may have made."""
     if observed.job is not None or observed.progress.timer_uid is not None or is_joined(session):
-        # The RoleBindings of a joined Job hang on the TaskSession, and stay where the Job went.
+        # What was made for a Job that joins hangs on the TaskSession, and stays where the Job went.
         removal = remove_leftovers(session, observed)
         if removal.actions:
             return removal
@@ -173,7 +192,7 @@ def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
         return Decision(actions=(FindChildren(namespace=metadata.namespace, session_uid=metadata.uid),), urgent=True)
     namespace = session.metadata.namespace
     bindings = tuple(
-        DeleteRoleBinding(namespace=namespace, name=child.name, uid=child.uid)
+        DeleteRoleBinding(namespace=namespace, name=child.name)
         for child in progress.found
         if child.kind == "RoleBinding"
     )
@@ -192,8 +211,7 @@ def _removal(session: TaskSession, observed: Observed) -> Decision:
     namespace = session.metadata.namespace
     if not observed.progress.role_bindings_gone:
         bindings = tuple(
-            DeleteRoleBinding(namespace=namespace, name=grant.role_binding, uid=grant.role_binding_uid)
-            for grant in session.status.grants
+            DeleteRoleBinding(namespace=namespace, name=grant.role_binding) for grant in session.status.grants
         )
         if bindings:
             return Decision(actions=bindings, urgent=True)

@@ -46,16 +46,14 @@ _GUARDS_SECONDS = timedelta(seconds=2)
 
 def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of a session that is not granted yet."""
-    if session.spec.revoked:
-        ending = Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set before anything was granted.")
-        return finish_ungranted(session, observed, ending, now)
     problem = session.metadata.annotations.get(names.PROBLEM_ANNOTATION)
     if problem and asking_job(session) is not None:
         ending = Ending(State.DENIED, Reason.INVALID_JOB, f"The Job's annotations cannot be used: {problem}")
         return finish_ungranted(session, observed, ending, now)
-    review = observed.review
-    if review is None:
-        return Decision(needs_review=True)
+    audiences = session.spec.token.audiences if session.spec.token is not None else None
+    if audiences:
+        message = "This version has no tokens for other audiences: create a TaskSession without spec.token.audiences."
+        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.DENIED, message), now)
     if observed.guards_missing:
         missing = ", ".join(observed.guards_missing[:5])
         return wait(
@@ -70,6 +68,9 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
         return wait(session, observed, now, reason=Reason.GUARDS_MISSING, message=message)
     if _is_unstamped(session.metadata.creation_timestamp, observed):
         return _unstamped(session, observed, "This TaskSession", now)
+    review = observed.review
+    if review is None:
+        return _still_without_job(session, observed, now) or Decision(needs_review=True)
     if review.failed is not None:
         return wait(session, observed, now, reason=Reason.API_ERROR, message=review.failed)
     policy, verdict = review.policy, review.verdict
@@ -85,6 +86,19 @@ def grant(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     return _grant_to_job(session, observed, policy, deadline, now)
 
 
+def _still_without_job(session: TaskSession, observed: Observed, now: datetime) -> Decision | None:
+    """Go on waiting for the Job that joins, without another review: it would change nothing before that Job is there.
+
+    A policy that changed meanwhile asks for a review, as the Job does when it comes.
+    """
+    known = session.status
+    waits = status.reason_of(known) == Reason.JOB_NOT_FOUND and known.deadline is not None
+    if not waits or observed.recheck_due or observed.job is not None or not is_joined(session):
+        return None
+    message = status.message_of(known) or ""
+    return wait(session, observed, now, reason=Reason.JOB_NOT_FOUND, message=message, deadline=known.deadline)
+
+
 def _grant_to_job(
     session: TaskSession, observed: Observed, policy: SessionPolicy, deadline: datetime, now: datetime
 ) -> Decision:
@@ -98,8 +112,8 @@ def _grant_to_job(
         )
         return finish_ungranted(session, observed, ending, now)
     job = observed.job
-    if job is None and observed.progress.timer_uid is not None:
-        # What was made hangs on a Job that is gone: it must never be taken for a new Job's.
+    if _made_for_another(observed, job):
+        # What was made is the identity of a Job that is gone: it must not stay, and is never a new Job's.
         ending = Ending(State.FAILED, Reason.JOB_DELETED, "The Job was deleted before it could start.")
         return finish_ungranted(session, observed, ending, now)
     if job is None or (job.being_deleted and is_joined(session)):
@@ -121,6 +135,15 @@ def _grant_to_job(
     if problem:
         return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, problem), now)
     return _make_children(session, observed, policy, job, deadline, now)
+
+
+def _made_for_another(observed: Observed, job: ObservedJob | None) -> bool:
+    """Whether this attempt has begun to grant to a Job that is not there any more."""
+    progress = observed.progress
+    if job is None or progress.timer_uid is None:
+        return progress.timer_uid is not None
+    made = names.parse_identity(progress.identity or "")
+    return made is not None and made.uid != job.uid
 
 
 def _make_children(
@@ -152,7 +175,7 @@ def _make_children(
     missing = tuple(
         CreateRoleBinding(manifest=manifests.role_binding(session, identity, timer_uid, name, reference))
         for name, reference in bindings
-        if name not in progress.role_binding_uids
+        if name not in progress.role_bindings_made
     )
     if missing:
         return Decision(actions=missing)
@@ -162,7 +185,6 @@ def _make_children(
         Grant(
             role=reference,
             role_binding=name,
-            role_binding_uid=progress.role_binding_uids[name],
             rules_hash=verdict.rules_hashes[reference],
         )
         for name, reference in bindings

@@ -13,7 +13,7 @@ from tasksession.api import names
 from tasksession.api.access import Access, PolicyRule, RoleReference
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.observed import ObservedJob
-from tasksession.lifecycle.task_job import asking_job, is_joined, seconds_until
+from tasksession.lifecycle.task_job import seconds_until
 
 Manifest = dict[str, Any]
 
@@ -96,11 +96,11 @@ def timer(session: TaskSession, job: ObservedJob, identity: names.Identity, now:
     """Build the timer: a Job without pods that Kubernetes itself fails at the deadline and deletes at once.
 
     Its selector is a label that no pod may bear, so that nobody can have it adopt a pod and hold it open. It hangs on
-    whatever of Job and TaskSession goes last: on the TaskSession where that was made for the Job.
+    the TaskSession, but where that owns the Job: there on the Job, so that either of the two takes it.
     """
-    owner = owner_reference("batch/v1", "Job", job.name, job.uid)
-    if asking_job(session) is not None:
-        owner = _session_reference(session)
+    owner = _session_reference(session)
+    if session.spec.task.job_template is not None:
+        owner = owner_reference("batch/v1", "Job", job.name, job.uid)
     left = seconds_until(datetime.fromtimestamp(identity.deadline, tz=now.tzinfo), now)
     marker = {names.TIMER_LABEL: identity.name}
     return {
@@ -169,8 +169,7 @@ def role_binding(
 ) -> Manifest:
     """Build the RoleBinding `name` of a role, or, for None, of the session's own Role of inline rules.
 
-    It hangs on the timer, but for a Job that joined: there timer and identity go with the Job, and the RoleBindings
-    with the TaskSession, so that whichever of the two goes takes what the other's half needs.
+    It hangs on the timer, as all that a session has: what Kubernetes ends at the deadline must not outlive it.
     """
     manifest = _child(
         session,
@@ -180,8 +179,6 @@ def role_binding(
         timer_name=identity.name,
         timer_uid=timer_uid,
     )
-    if is_joined(session):
-        manifest["metadata"]["ownerReferences"] = [_session_reference(session)]
     return {
         **manifest,
         "roleRef": {

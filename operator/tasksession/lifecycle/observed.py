@@ -131,7 +131,11 @@ def _groups_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    """Read a time stamp; None for what Python has no moment for, such as the year 0, which Kubernetes accepts."""
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
@@ -197,6 +201,10 @@ class RefusalKind(StrEnum):
     """The operator lacks a right that it should have, or the namespace is being deleted."""
 
 
+#: What a refusal calls the status of the TaskSession itself.
+STATUS = "status"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A write that was refused: which kind of object, why, and the API server's words."""
@@ -217,7 +225,7 @@ class Progress:
     timer_uid: str | None = None
     service_account_uid: str | None = None
     role_made: bool = False
-    role_binding_uids: Mapping[str, str] = field(default_factory=dict)
+    role_bindings_made: frozenset[str] = frozenset()
     found: tuple[Child, ...] | None = None
     role_bindings_gone: bool = False
     timer_gone: bool = False
@@ -227,7 +235,7 @@ class Progress:
     def for_next_attempt(self) -> "Progress":
         """What a later attempt at the same grant starts with: an identity that was made is never made once more.
 
-        Where it is gone by then, it went with its Job; rights for it come to nothing.
+        Where it is gone by then, it went with its Job or TaskSession; rights for it come to nothing.
         """
         return Progress(identity=self.identity, timer_uid=self.timer_uid, service_account_uid=self.service_account_uid)
 

@@ -11,7 +11,15 @@ from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.actions import DeleteSession
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.ending import end, reason_to_end, remove_leftovers, session_job, was_stopped
+from tasksession.lifecycle.ending import (
+    end,
+    finish_ungranted,
+    reason_to_end,
+    reason_to_give_up,
+    remove_leftovers,
+    session_job,
+    was_stopped,
+)
 from tasksession.lifecycle.granting import grant, release
 from tasksession.lifecycle.observed import Observed
 
@@ -28,16 +36,20 @@ TRACKING_KEYS = (
 
 def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     """Decide the next step of `session` at server time `now`."""
-    if observed.removed or session.metadata.deletion_timestamp is not None:
+    if observed.removed:
         return remove_leftovers(session, observed)
     if session.status.state.final:
         return _finished(session, observed, now)
     if session.status.state != State.ACTIVE:
         if observed.namespace_ends:
             return NOTHING
+        ending = reason_to_give_up(session, observed)
+        if ending is not None:
+            return finish_ungranted(session, observed, ending, now)
         return grant(session, observed, now)
     job = session_job(session, observed)
-    told = session.spec.revoked or observed.identity_missing or observed.review is not None
+    deleting = session.metadata.deletion_timestamp is not None
+    told = session.spec.revoked or deleting or observed.identity_missing or observed.review is not None
     if job is not None and was_stopped(session, job) and not told:
         # The Job ended because an earlier attempt stopped it: why, only policy can tell again.
         return Decision(needs_review=True, look_again=session.status.deadline)
@@ -64,7 +76,8 @@ def _finished(session: TaskSession, observed: Observed, now: datetime) -> Decisi
             return leftovers
     seconds = session.spec.ttl_seconds_after_finished
     ended_at = session.status.ended_at
-    if seconds is None or ended_at is None or is_tracked(session):
+    deleting = session.metadata.deletion_timestamp is not None
+    if seconds is None or ended_at is None or deleting or is_tracked(session):
         return NOTHING
     due = ended_at + timedelta(seconds=seconds)
     if now < due:

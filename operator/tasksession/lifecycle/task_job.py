@@ -8,9 +8,12 @@ import math
 from datetime import datetime, timedelta
 
 from tasksession.api import names
+from tasksession.api.durations import LONGEST_TTL
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.observed import ObservedJob
 
+#: No session lasts longer, in seconds.
+_LONGEST_SECONDS = int(LONGEST_TTL.total_seconds())
 #: The Job controller may take a released Job up this much later, and it cuts moments to whole seconds.
 _START_TOLERANCE = timedelta(seconds=2)
 
@@ -85,6 +88,9 @@ def outlives(job: ObservedJob, deadline: datetime) -> bool:
     if job.end is not None or job.suspended:
         return False
     if job.active_deadline_seconds is None or job.started is None:
+        return True
+    if job.active_deadline_seconds > _LONGEST_SECONDS:
+        # An author may write a number that no date is so far away.
         return True
     return job.started + timedelta(seconds=job.active_deadline_seconds) > deadline + _START_TOLERANCE
 

@@ -20,6 +20,16 @@ WAITING_LIMIT = timedelta(minutes=10)
 APPROVAL_LIMIT = timedelta(hours=24)
 #: A wait that no event ends is looked at again after half its age, within these bounds.
 _SOONEST, _LATEST = timedelta(seconds=2), timedelta(seconds=30)
+#: What the operator is told of when it comes: a second look, in case it came meanwhile, and then seldom ones.
+_TOLD_OF = frozenset(
+    {
+        Reason.POLICY_NOT_FOUND,
+        Reason.LIMIT_REACHED,
+        Reason.JOB_NOT_FOUND,
+        Reason.GUARDS_MISSING,
+        Reason.AWAITING_APPROVAL,
+    }
+)
 
 
 def wait(
@@ -44,8 +54,11 @@ def wait(
     if now >= until:
         ending = Ending(State.DENIED, reason, f"Waited until {until:%Y-%m-%dT%H:%M:%SZ}. {message}")
         return finish_ungranted(session, observed, ending, now)
-    look_again = min(until, now + min(_LATEST, max(_SOONEST, (now - created) / 2)))
     same_reason = status.reason_of(session.status) == reason
+    pause = min(_LATEST, max(_SOONEST, (now - created) / 2))
+    if reason in _TOLD_OF:
+        pause = _LATEST if same_reason else _SOONEST
+    look_again = min(until, now + pause)
     if same_reason and status.message_of(session.status) == status.shown(message):
         return Decision(look_again=look_again)
     metadata = session.metadata

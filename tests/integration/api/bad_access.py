@@ -109,16 +109,11 @@ BAD_ACCESS = [
         "spec.access.rules: Too many: 65: must have at most 64 items",
     ),
     Case(
-        "no audiences in a list of them",
+        "tokens for other audiences",
         TASK_SESSION,
-        {"spec.token.audiences": []},
-        "spec.token.audiences: Invalid value: 0: spec.token.audiences in body should have at least 1 items",
-    ),
-    Case(
-        "the same audience twice",
-        TASK_SESSION,
-        {"spec.token.audiences": ["a", "a"]},
-        'spec.token.audiences[1]: Duplicate value: "a"',
+        {"spec.token.audiences": ["https://tickets.example.com"]},
+        "spec.token.audiences: Forbidden: this version has no tokens for other audiences than the API server: "
+        "leave spec.token.audiences out",
     ),
     Case(
         "delivery for a Job",

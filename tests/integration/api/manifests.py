@@ -45,7 +45,7 @@ TASK_SESSION: Object = {
                 {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["triage"], "verbs": ["get", "patch"]}
             ],
         },
-        "token": {"audiences": ["https://tickets.example.com"]},
+        "token": {},
         "ttlSecondsAfterFinished": 3600,
         "requester": {"username": "alice", "uid": "4711", "groups": ["support", "system:authenticated"]},
     },

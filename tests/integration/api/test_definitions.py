@@ -224,12 +224,10 @@ _WHOLE_STATUS: Object = {
         {
             "role": {"kind": "ClusterRole", "name": "view"},
             "roleBinding": f"{_IDENTITY}-0",
-            "roleBindingUID": "3b5e6d43-54a5-4a2c-9d9b-1f0a4a1f6c11",
             "rulesHash": "sha256:00",
         },
         {
             "roleBinding": _IDENTITY,
-            "roleBindingUID": "4b5e6d43-54a5-4a2c-9d9b-1f0a4a1f6c11",
             "rulesHash": "sha256:01",
         },
     ],

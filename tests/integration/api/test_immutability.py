@@ -40,7 +40,6 @@ _TASK_SESSION_SWAPS: list[tuple[str, Object]] = [
     ("access", {"spec.access.rules.0.verbs": ["patch", "get"]}),
     ("access", {"spec.access.rules.0.resourceNames": ABSENT}),
     ("token", {"spec.token": ABSENT}),
-    ("token", {"spec.token.audiences": ["https://other.example.com"]}),
     ("ttlSecondsAfterFinished", {"spec.ttlSecondsAfterFinished": 0}),
     ("ttlSecondsAfterFinished", {"spec.ttlSecondsAfterFinished": ABSENT}),
     ("requester", {"spec.requester.username": "mallory"}),
@@ -75,7 +74,6 @@ _ADDITIONS = [
     ("reason", {"spec.reason": ""}),
     ("access", {"spec.access": {"roles": [{"kind": "ClusterRole", "name": "edit"}]}}),
     ("ttlSecondsAfterFinished", {"spec.ttlSecondsAfterFinished": 1}),
-    ("token", {"spec.token.audiences": ["a"]}),
     ("token", {"spec.token.sealed.publicKey.x": "CCCC"}),
     ("token", {"spec.token": {"delivery": "Secret"}}),
 ]

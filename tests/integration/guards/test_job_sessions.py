@@ -228,9 +228,10 @@ def test_a_timer_is_owned_by_its_own_job_or_session(scene: Scene, joined: tuple[
     identity, now = identity_for(job)
     timer = manifests.timer(session, ObservedJob.from_object(job), identity, now)
     scene.operator.create(scene.batch("jobs"), timer, dryRun="All")
-    own = timer["metadata"]["ownerReferences"][0]
+    own = manifests.owner_reference("batch/v1", "Job", job["metadata"]["name"], job["metadata"]["uid"])
     ours = manifests.owner_reference(names.API_VERSION, "TaskSession", "joined-session", session.metadata.uid)
-    timer["metadata"]["ownerReferences"] = [ours]
+    assert timer["metadata"]["ownerReferences"] == [ours]
+    timer["metadata"]["ownerReferences"] = [own]
     scene.operator.create(scene.batch("jobs"), timer, dryRun="All")
     for owner in ({**own, "uid": NOBODY}, {**own, "apiVersion": "example.com/v1"}, {**ours, "uid": NOBODY}):
         timer["metadata"]["ownerReferences"] = [owner]

@@ -241,8 +241,8 @@ def test_a_job_joins_a_session_in_either_order(world: World, operator: OperatorP
     assert world.pod_of("work")["spec"]["serviceAccountName"] == status["serviceAccountName"]
     timer = world.admin.get(world.path("Job", status["serviceAccountName"]))
     binding = world.admin.get(world.path("RoleBinding", status["grants"][0]["roleBinding"]))
-    assert timer["metadata"]["ownerReferences"][0]["name"] == "work"
-    assert binding["metadata"]["ownerReferences"][0]["kind"] == "TaskSession"
+    assert timer["metadata"]["ownerReferences"][0]["kind"] == "TaskSession"
+    assert binding["metadata"]["ownerReferences"][0]["name"] == status["serviceAccountName"]
     world.finish_pod("work")
     world.wait_state("bundle", "Completed")
     world.wait_nothing_left()
@@ -277,7 +277,10 @@ def test_a_job_joins_one_session_only(world: World, operator: OperatorProcess) -
 
 @pytest.mark.parametrize("deleted", ["Job", "TaskSession"])
 def test_whichever_half_goes_the_rights_go(world: World, tmp_path: Path, deleted: str) -> None:
-    """With the operator dead, deleting the Job or the TaskSession leaves no token with rights."""
+    """With the operator dead, deleting the TaskSession takes the rights, and deleting the Job all who could use them.
+
+    After the latter they stay until the deadline, which the tests of a killed operator wait for.
+    """
     with world.operator(tmp_path) as process:
         world.request("bundle", task={"job": {"name": "work"}})
         joining(world, "work", "bundle")
@@ -288,9 +291,25 @@ def test_whichever_half_goes_the_rights_go(world: World, tmp_path: Path, deleted
     path = world.path("Job", "work") if deleted == "Job" else f"{world.sessions}/bundle"
     world.jane.delete(path)
 
-    def no_token_has_rights() -> bool:
-        identity = world.admin.find(world.path("ServiceAccount", name))
-        binding = world.admin.find(world.path("RoleBinding", status["grants"][0]["roleBinding"]))
-        return identity is None or binding is None
+    if deleted == "Job":
+        # A token is bound to its pod.
+        wait_for(lambda: not _living_pods(world), timeout=10, what="the pods to be ended")
+    else:
+        world.wait_refused(name)
+        world.wait_nothing_left()
 
-    wait_for(no_token_has_rights, timeout=10, what="the identity or its rights to be gone")
+
+def test_a_joined_job_that_is_deleted_ends_its_session_at_once(world: World, operator: OperatorProcess) -> None:
+    """The operator does not wait for the deadline, as Kubernetes would have to."""
+    world.request("bundle", task={"job": {"name": "work"}})
+    joining(world, "work", "bundle")
+    name = world.wait_state("bundle", "Active")["serviceAccountName"]
+    world.jane.delete(world.path("Job", "work"))
+    world.wait_refused(name, timeout=5)
+    assert world.wait_state("bundle", "Failed")["endReason"] == "JobDeleted"
+    world.wait_nothing_left()
+
+
+def _living_pods(world: World) -> list[str]:
+    pods = world.admin.list(world.path("Pod"))
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]

@@ -1,8 +1,8 @@
 """The operator dies in the midst of annotated and joined Jobs' lives and stays dead: Kubernetes alone ends the rights.
 
 At each stage three sessions are held in the middle of the same write, and the operator is killed. Then the Job of one
-is deleted, the TaskSession of another, and the third is left to its deadline. An operator that comes back much later
-finds nothing that has rights, and clears up.
+is deleted, the TaskSession of another, and the third is left to its deadline. Past it nothing is left of any of them.
+An operator that comes back much later finds nothing that has rights, and clears up.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _die_at(lane: Lane, stage: Stage, create: Callable[[World, str], None]) -> N
     lane.check()
     assert not lane.violations, lane.violations
     before = _names(world)
-    _end_all(world, uids)
+    _end_all(world, uids, join=create is joined)
     _come_back(lane, stage, before)
 
 
@@ -164,7 +164,7 @@ def _rights(world: World, uid: str) -> bool:
     return all(any(uid in name for name in world.children(kind)) for kind in ("ServiceAccount", "RoleBinding"))
 
 
-def _end_all(world: World, uids: dict[str, str]) -> None:
+def _end_all(world: World, uids: dict[str, str], *, join: bool) -> None:
     """Delete the Job of one and the TaskSession of another, await the third's deadline; none keeps its rights."""
     latest = datetime.now(UTC).timestamp() + _TTL + _AFTER_DEADLINE
     world.jane.delete(world.path("Job", BY_JOB))
@@ -172,11 +172,16 @@ def _end_all(world: World, uids: dict[str, str]) -> None:
         world.jane.delete(f"{world.sessions}/{BY_SESSION}")
     for name in (BY_JOB, BY_SESSION):
         uid = uids[name]
-        wait_for(lambda uid=uid: not _rights(world, uid), timeout=5, what=f"the rights to end {name}")  # type: ignore[misc]
+        if name == BY_JOB and join:
+            # Its rights hang on the TaskSession, and stay until the deadline: nobody is left to use them.
+            gone = lambda uid=uid: not _living_pods(world, uid)  # noqa: E731
+            wait_for(gone, timeout=5, what="the pods of the deleted Job to be gone")
+        else:
+            wait_for(lambda uid=uid: not _rights(world, uid), timeout=5, what=f"the rights to end {name}")  # type: ignore[misc]
     identities = [name for name in world.children("ServiceAccount") if uids[BY_DEADLINE] in name]
     wait_for(
-        lambda: not any(world.children(kind) for kind in ("ServiceAccount", "Role", "Job")),
-        timeout=max(1.0, latest - time.time()), what="timers, identities and Roles to be gone", interval=0.3,
+        lambda: not any(world.children(kind) for kind in ("RoleBinding", "ServiceAccount", "Role", "Job")),
+        timeout=max(1.0, latest - time.time()), what="rights, timers, identities and Roles to be gone", interval=0.3,
     )  # fmt: skip
     assert not _rights(world, uids[BY_DEADLINE])
     for name in identities:
@@ -201,7 +206,6 @@ def _come_back(lane: Lane, stage: Stage, before: set[str]) -> None:
     """Much later an operator starts: what was there when the other one died is gone, and no session is left open."""
     lane.proxy.arm()
     _start(lane)
-    # A joined Job's RoleBindings hang on the TaskSession, which outlives the deadline.
     wait_for(lambda: not before & _names(lane.world), timeout=20, what="the operator to clear up", interval=0.3)
     if stage.resource != "tasksessions":
         # One that had come to nothing yet may be granted now, and then ends at its deadline.

@@ -239,6 +239,17 @@ def _kept(stored: Any, written: Any) -> bool:
     return bool(stored == written) or (isinstance(written, str) and written.endswith("Z") and "T" in stored)
 
 
+def test_the_uid_of_a_role_binding_is_read_over_and_never_published() -> None:
+    """An object of an earlier version has it in its grants: it is read like any other, and written without."""
+    grant = {"roleBinding": "ts-x-0", "roleBindingUID": "3b5e6d43-54a5-4a2c-9d9b-1f0a4a1f6c11", "rulesHash": "00"}
+    stored = {**_SESSION, "status": {"state": "Active", "grants": [grant]}}
+    read = TaskSession.model_validate(stored)
+    assert read.status.grants[0].role_binding == "ts-x-0"
+    assert "3b5e6d43" not in read.model_dump_json(by_alias=True)
+    [kind] = [kind for kind in KINDS if kind.name == "TaskSession"]
+    assert "roleBindingUID" not in json.dumps(custom_resource_definition(kind))
+
+
 def test_ten_thousand_sessions_take_little_memory() -> None:
     """What models have alike they share, or an operator with many live sessions outgrows its container."""
     text = json.dumps(_SESSION)

@@ -155,7 +155,7 @@ def test_a_job_leads_to_its_session() -> None:
 
 
 def test_sessions_whose_rights_have_to_go_come_first() -> None:
-    """Removed before all, then by deadline: past it, revoked, or without a running Job; others in their turn."""
+    """By deadline: past it, revoked, being deleted, or without a running Job; others in their turn."""
     memory = Memory()
     later = make.NOW + timedelta(hours=1)
     deadline = (make.NOW + timedelta(minutes=10)).timestamp()
@@ -168,8 +168,19 @@ def test_sessions_whose_rights_have_to_go_come_first() -> None:
     assert memory.urgency(KEY, make.NOW + timedelta(minutes=10, microseconds=-3000)) == deadline
     memory.see_session(version(make.active(revoked=True), 12))
     assert memory.urgency(KEY, make.NOW) == deadline
-    memory.lose_session(version(make.active(), 13))
-    assert memory.urgency(KEY, make.NOW) == 0.0
+    deleting = make.with_metadata(make.active(), deletion_timestamp=make.NOW)
+    memory.see_session(version(deleting, 13))
+    assert memory.urgency(KEY, make.NOW) == deadline
+    memory.lose_session(version(deleting, 14))
+    assert memory.urgency(KEY, make.NOW) == deadline
+
+
+def test_a_deleted_session_that_was_never_granted_comes_after_what_is_overdue() -> None:
+    """Whoever creates and deletes sessions all day does not get ahead of those whose rights have to go."""
+    memory = Memory()
+    memory.see_session(version(make.session(), 11))
+    memory.lose_session(version(make.session(), 12))
+    assert memory.urgency(KEY, make.NOW) == make.NOW.timestamp()
 
 
 def test_a_namespace_that_is_being_deleted_is_news_once() -> None:

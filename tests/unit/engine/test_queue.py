@@ -91,8 +91,40 @@ async def test_back_off_grows_and_is_forgotten_after_success() -> None:
 async def test_urgent_back_off_has_a_lower_ceiling_and_honours_retry_after() -> None:
     """Revoking never waits long, unless the API server itself asked for it."""
     queue = WorkQueue(base=1.0, ceiling=60.0, urgent_ceiling=2.0)
-    assert all(queue.retry(key("a"), order=1.0) <= 2.0 for _ in range(10))
+    assert all(queue.retry(key("a"), order=1.0) <= 2.0 for _ in range(5))
     assert queue.retry(key("a"), order=1.0, at_least=7.0) == 7.0
+
+
+async def test_what_always_fails_waits_behind_everybody_elses_work(caplog: pytest.LogCaptureFixture) -> None:
+    """An end that is refused again and again, while others are served, is told of once, and goes behind theirs."""
+    queue = WorkQueue(base=0.0001, ceiling=0.001)
+    for _ in range(10):
+        queue.retry(key("stubborn"), order=0.0)
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.session for record in told] == ["stubborn"]  # type: ignore[attr-defined]
+    assert await taken(queue) == "stubborn"
+    queue.done(key("stubborn"))
+    queue.add(key("stubborn"), 0.0)
+    queue.add(key("ending"), 5.0)
+    assert [await taken(queue), await taken(queue)] == ["ending", "stubborn"]
+    queue.succeed(key("stubborn"))
+    queue.done(key("stubborn"))
+    queue.add(key("waiting"))
+    queue.add(key("stubborn"), 0.0)
+    assert await taken(queue) == "stubborn"
+
+
+async def test_nothing_is_called_stubborn_for_an_api_server_that_is_away() -> None:
+    """What fails in an outage fails for everybody: endings stay urgent, and hurry when it is over."""
+    queue = WorkQueue(base=10.0, ceiling=60.0, urgent_ceiling=30.0)
+    queue.away = lambda: True
+    for _ in range(10):
+        queue.retry(key("ending"), order=1.0)
+    queue.away = lambda: False
+    for _ in range(10):
+        queue.retry(key("stubborn"), order=2.0)
+    queue.hurry()
+    assert {await taken(queue), await taken(queue)} == {"ending", "stubborn"}
 
 
 async def test_a_delayed_key_arrives_and_a_sooner_delay_wins() -> None:

@@ -57,3 +57,21 @@ def test_counts_are_those_of_the_sessions_that_exist(news: list[tuple[str, str, 
                 same = [each for each in mine if requester_of(each) == who]
                 assert memory.unfinished.active_of(asked, who) == len(same)
         assert all(memory.is_active(each) for each in active)
+
+
+def test_a_session_whose_rights_are_gone_counts_no_more() -> None:
+    """Limits bound rights that exist: a status that cannot be written, or a held object, takes no place."""
+    memory = Memory()
+    memory.see_session(view("one", "first", State.ACTIVE, "deploy", "jane", 1))
+    memory.see_session(view("two", "second", State.ACTIVE, "deploy", "jane", 1))
+    one = view("one", "first", State.ACTIVE, "deploy", "jane", 2)
+    memory.unfinished.rights_gone(one)
+    memory.unfinished.rights_gone(one)
+    assert (memory.unfinished.active("deploy"), memory.unfinished.active_of("deploy", "jane")) == (1, 1)
+    memory.see_session(one)
+    assert memory.unfinished.active("deploy") == 1
+    memory.see_session(view("one", "first", State.REVOKED, "deploy", "jane", 3))
+    memory.unfinished.forget(one)
+    assert memory.unfinished.active("deploy") == 1
+    memory.lose_session(view("two", "second", State.ACTIVE, "deploy", "jane", 2))
+    assert memory.unfinished.active("deploy") == 0

@@ -90,7 +90,7 @@ def _problems_of_observation(session: TaskSession, observed: Observed) -> list[t
         ("a failed review with answers", review is not None and bool(review.failed) and review.verdict is not None),
         ("a re-check of a session that waits", review is not None and review.recheck is not None and waiting),
         ("a ServiceAccount without its timer", bool(progress.service_account_uid) and not progress.timer_uid),
-        ("RoleBindings before their subject", bool(progress.role_binding_uids) and not progress.service_account_uid),
+        ("RoleBindings before their subject", bool(progress.role_bindings_made) and not progress.service_account_uid),
         ("removal of what was never looked for", removing and waiting and progress.found is None),
     ]
 
@@ -100,7 +100,6 @@ def check_decision(session: TaskSession, observed: Observed, decision: Decision)
     made = [action for action in decision.actions if isinstance(action, CREATES)]
     removed = [action for action in decision.actions if isinstance(action, REMOVES)]
     written = [action for action in decision.actions if isinstance(action, actions.WriteStatus)]
-    gone = observed.removed or session.metadata.deletion_timestamp is not None
     assert not (decision.needs_review and decision.actions), "answers are asked for first, acted on second"
     assert not (made and removed), "nothing is given and taken in one step"
     assert not ((made or removed) and written), "a status is written about what is, not about what is to be"
@@ -110,8 +109,11 @@ def check_decision(session: TaskSession, observed: Observed, decision: Decision)
         assert review is not None and review.failed is None, "created without an answer"
         assert review.verdict is not None and review.verdict.allowed, "created without a yes"
         assert not observed.guards_missing, "created without guards"
-    if gone:
+    if observed.removed:
         assert len(removed) == len(decision.actions), "a session that is gone is only cleared away"
+    if session.metadata.deletion_timestamp is not None:
+        released = [action for action in decision.actions if isinstance(action, actions.ReleaseJob)]
+        assert not made and not released, "nothing is given to a session that is being deleted"
     if session.status.state.final:
         assert not made and not written, "a finished session is never written again"
     for action in written:

@@ -116,7 +116,7 @@ class OperatorModel:
             self.memory.lose_session(session)
         for kind, name in self.world.children():
             if (kind, name) in self.world.objects and kind in ("RoleBinding", "Job") and self._is_orphan(kind, name):
-                self._call(lambda kind=kind, name=name: self._delete(kind, name, None))  # type: ignore[misc]
+                self._call(lambda kind=kind, name=name: self._delete(kind, name))  # type: ignore[misc]
         for session in self.world.sessions.values():
             if session.status.state is State.ACTIVE:
                 self._recheck.add(session.metadata.uid)
@@ -303,10 +303,10 @@ class OperatorModel:
                     Child(kind, name, world.objects[kind, name]["metadata"]["uid"]) for kind, name in found
                 )
                 attempt.progress = replace(attempt.progress, found=children)
-            case actions.DeleteRoleBinding(_, name, uid):
-                self._delete("RoleBinding", name, uid)
-            case actions.DeleteTimer(_, name, uid):
-                self._delete("Job", name, uid)
+            case actions.DeleteRoleBinding(_, name):
+                self._delete("RoleBinding", name)
+            case actions.DeleteTimer(_, name, _):
+                self._delete("Job", name)
                 attempt.progress = replace(attempt.progress, timer_gone=True)
             case actions.DeleteSession(_, name, uid):
                 if name in world.sessions and world.sessions[name].metadata.uid == uid:
@@ -349,9 +349,9 @@ class OperatorModel:
         elif object_kind == "Role":
             attempt.progress = replace(progress, role_made=True)
         else:
-            attempt.progress = replace(progress, role_binding_uids={**progress.role_binding_uids, name: uid})
+            attempt.progress = replace(progress, role_bindings_made=progress.role_bindings_made | {name})
 
-    def _delete(self, kind: str, name: str, uid: str | None) -> None:
+    def _delete(self, kind: str, name: str) -> None:
         """Delete until it is gone, whoever put it there."""
         if (kind, name) in self.world.objects:
             self.world.writes += 1

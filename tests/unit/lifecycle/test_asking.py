@@ -4,6 +4,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from tasksession.api import names
 from tasksession.api.conditions import Reason
@@ -68,8 +70,24 @@ def test_what_is_not_annotated_is_not_asked_for() -> None:
         ("", "is no mapping"),
         ("a: &x [1]\nb: *x", "has YAML anchors"),
         ("roles: 2026-01-01", "holds what spec.access cannot"),
-        ("roles: !!binary aGk=", "holds what spec.access cannot"),
-        ("roles: !!python/object:os.system x", "is not YAML"),
+        ("roles: !!binary aGk=", "has YAML tags"),
+        ("roles: !!python/object:os.system x", "has YAML tags"),
+        ("roles: !!bool maybe", "has YAML tags"),
+        ('roles: !!int ""', "has YAML tags"),
+        ('roles: !!float ""', "has YAML tags"),
+        ("roles: !!timestamp abc", "has YAML tags"),
+        ("roles: !!merge <<", "has YAML tags"),
+        ("roles: !custom [a]", "has YAML tags"),
+        ("! roles: []", "has YAML tags"),
+        ("roles: !<tag:yaml.org,2002:bool> maybe", "has YAML tags"),
+        ("%TAG ! tag:yaml.org,2002:\n---\nroles: !bool maybe", "has YAML tags or directives"),
+        ("%YAML 1.1\n---\nroles: []", "has YAML tags or directives"),
+        ("roles: 2026-99-99", "holds what spec.access cannot"),
+        ("roles: 0001-01-01T00:00:00+23:59", "holds what spec.access cannot"),
+        ("roles: 0x" + "f" * 5000, "holds what spec.access cannot"),
+        ("roles: {<<: 1}", "is not YAML"),
+        ("{[a]: b}", "is not YAML"),
+        ("? {a: b}\n: c", "is not YAML"),
         ("roles: .nan", "holds what spec.access cannot"),
         ("[" * 8190, "nested too deeply"),
         ("a: " + "{b: " * 20 + "1" + "}" * 20, "nested too deeply"),
@@ -83,6 +101,28 @@ def test_an_access_that_cannot_be_used_says_why(text: str, words: str) -> None:
         read_access(text)
     assert words in manifest["metadata"]["annotations"][names.PROBLEM_ANNOTATION]
     assert set(manifest["spec"]) == {"policy", "task", "requester"}
+
+
+_TOKENS = st.sampled_from(
+    ["!!bool", "!!int", "!!float", "!!timestamp", "!!binary", "!!set", "!!omap", "!!python/name:os.system", "!x", "!",
+     "<<", "&a", "*a", "[", "]", "{", "}", ",", ":", "?", "-", "---", "...", "|", ">", '"', "'", "#", "\n", " ", "\t",
+     "=", "%", "null", "yes", ".inf", "-.inf", ".nan", "0x", "0b", "0o7", "0_", "1__", "1:60", "1e", "2026-11-31",
+     "2026-01-01T25:61:61Z", "0000-00-00", "\\x", "\\U00110000", "\\ud800", "\x00", "\ufeff", "\u2028", "roles"]
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(st.lists(_TOKENS | st.text(max_size=3), max_size=24).map("".join), st.text(max_size=60)))
+@example('roles: !!int ""')
+@example("roles: !!bool maybe")
+@example("roles: 9999999999-01-01")
+def test_whatever_an_author_writes_costs_no_more_than_their_own_session(text: str) -> None:
+    """Any text at all is read, or is Unusable with a sentence that fits its annotation: nothing else is raised."""
+    try:
+        assert isinstance(read_access(text), dict)
+    except Unusable as error:
+        assert str(error).startswith("tasksession.dev/access")
+        assert len(str(error)) <= 1024
 
 
 def test_what_the_api_server_refuses_is_said_by_the_session() -> None:

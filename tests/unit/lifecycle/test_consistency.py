@@ -39,7 +39,7 @@ def test_the_builders_make_possible_worlds() -> None:
         (make.session(), make.observed(review=make.rechecked())),
         (make.session(), make.observed(review=Review(verdict=make.allowed().verdict, failed="no answer"))),
         (make.session(), make.observed(progress=Progress(service_account_uid="u"))),
-        (make.session(), make.observed(progress=Progress(role_binding_uids={"n": "u"}))),
+        (make.session(), make.observed(progress=Progress(role_bindings_made=frozenset({"n"})))),
         (make.session(), make.observed(progress=Progress(role_bindings_gone=True))),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle import actions
-from tasksession.lifecycle.observed import Observed, Refusal, RefusalKind
+from tasksession.lifecycle.observed import Observed, Refusal, RefusalKind, Review
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
 
@@ -69,15 +69,42 @@ def test_a_denial_in_the_middle_of_a_grant_takes_all_back_first() -> None:
     progress = replace(observed.progress, found=make.leftovers())
     second = decide(make.session(), replace(observed, progress=progress), make.NOW)
     assert second.urgent
-    assert second.actions == (
-        actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0", uid="binding-uid"),
-    )
+    assert second.actions == (actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0"),)
     progress = replace(progress, role_bindings_gone=True)
     third = decide(make.session(), replace(observed, progress=progress), make.NOW)
     assert third.actions == (actions.DeleteTimer(namespace=make.NAMESPACE, name=make.identity(), uid="timer-uid"),)
     progress = replace(progress, timer_gone=True)
     [last] = decide(make.session(), replace(observed, progress=progress), make.NOW).actions
     assert isinstance(last, actions.WriteStatus)
+
+
+_NOT_STORED = Refusal(RefusalKind.INVALID, "status", "etcdserver: request is too large")
+
+
+@pytest.mark.parametrize("review", [None, make.allowed(), make.failed_review()])
+def test_a_session_whose_status_cannot_be_stored_is_never_granted(review: Review | None) -> None:
+    """Nobody could see the grant, nor end it after a restart: the session is over, with the API server's words."""
+    write = denial(make.session(), make.observed(review=review, refusal=_NOT_STORED))
+    assert write.status.end_reason == Reason.DENIED
+    assert "request is too large" in write.status.conditions[0].message
+
+
+def test_a_grant_whose_status_is_not_stored_is_taken_back() -> None:
+    """All was made, and the status that tells of it is refused: rights first, then the timer, then the end."""
+    observed = make.observed(review=make.allowed(), job=make.job(), progress=make.made(), refusal=_NOT_STORED)
+    [find] = decide(make.session(), observed, make.NOW).actions
+    assert isinstance(find, actions.FindChildren)
+    progress = replace(observed.progress, found=make.leftovers())
+    second = decide(make.session(), replace(observed, progress=progress), make.NOW)
+    assert second.urgent
+    assert isinstance(second.actions[0], actions.DeleteRoleBinding)
+
+
+def test_audiences_are_refused_until_there_are_tokens_for_them() -> None:
+    """An older definition let them through: the session says that it gets none, before anything is asked."""
+    session = make.session(token={"audiences": ["https://tickets.example.com"]})
+    write = denial(session, make.observed())
+    assert "spec.token.audiences" in write.status.conditions[0].message
 
 
 def test_only_timers_are_deleted_among_the_jobs_found() -> None:

@@ -97,9 +97,7 @@ def test_rights_go_before_anything_else(case: str) -> None:
     observed, _, _ = ENDINGS[case]
     first = decide(make.active(), observed, LATER)
     assert first.urgent
-    assert first.actions == (
-        actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0", uid="binding-uid"),
-    )
+    assert first.actions == (actions.DeleteRoleBinding(namespace=make.NAMESPACE, name=f"{make.identity()}-0"),)
     second = decide(make.active(), replace(observed, progress=Progress(role_bindings_gone=True)), LATER)
     assert second.actions == (actions.DeleteTimer(namespace=make.NAMESPACE, name=make.identity(), uid="timer-uid"),)
 
@@ -262,12 +260,12 @@ def test_all_role_bindings_go_together() -> None:
     """A session with several grants loses all of them in one urgent step."""
     session = make.active()
     grant = session.status.grants[0]
-    second = grant.model_copy(update={"role": None, "role_binding": make.identity(), "role_binding_uid": "other"})
+    second = grant.model_copy(update={"role": None, "role_binding": make.identity()})
     session = make.with_status(session, session.status.model_copy(update={"grants": (grant, second)}))
     decision = decide(session, make.observed(job=None), LATER)
-    assert [action.uid for action in decision.actions if isinstance(action, actions.DeleteRoleBinding)] == [
-        "binding-uid",
-        "other",
+    assert [action.name for action in decision.actions if isinstance(action, actions.DeleteRoleBinding)] == [
+        f"{make.identity()}-0",
+        make.identity(),
     ]
 
 

@@ -97,7 +97,7 @@ def test_inline_rules_get_a_role_before_their_role_binding() -> None:
 
 def test_a_role_binding_that_was_made_is_not_made_again() -> None:
     """An attempt goes on where it stopped: only the missing RoleBinding is created."""
-    progress = replace(make.made(inline=True), role_binding_uids={make.identity(): "rules-binding-uid"})
+    progress = replace(make.made(inline=True), role_bindings_made=frozenset({make.identity()}))
     observed = make.observed(review=make.allowed(inline=True), job=make.job(), progress=progress)
     [action] = decide(make.session(access=INLINE), observed, make.NOW).actions
     assert isinstance(action, actions.CreateRoleBinding)
@@ -105,7 +105,7 @@ def test_a_role_binding_that_was_made_is_not_made_again() -> None:
 
 
 def test_the_status_of_a_grant_says_all_that_an_end_will_need() -> None:
-    """Names and uids of identity, timer, Job and RoleBindings are in the status before the Job may start."""
+    """Names of all of it, and uids of identity, timer and Job, are in the status before the Job may start."""
     session = make.session(access=INLINE)
     observed = make.observed(review=make.allowed(inline=True), job=make.job(), progress=make.made(inline=True))
     [write] = decide(session, observed, make.NOW + timedelta(seconds=2.5)).actions
@@ -121,9 +121,9 @@ def test_the_status_of_a_grant_says_all_that_an_end_will_need() -> None:
     assert status.job_ref.uid == make.JOB_UID
     assert status.policy_ref is not None
     assert (status.policy_ref.uid, status.policy_ref.generation) == ("policy-uid", 3)
-    assert [(grant.role, grant.role_binding, grant.role_binding_uid, grant.rules_hash) for grant in status.grants] == [
-        (make.VIEW, f"{make.identity()}-0", "binding-uid", "hash-of-view"),
-        (None, make.identity(), "rules-binding-uid", "hash-of-rules"),
+    assert [(grant.role, grant.role_binding, grant.rules_hash) for grant in status.grants] == [
+        (make.VIEW, f"{make.identity()}-0", "hash-of-view"),
+        (None, make.identity(), "hash-of-rules"),
     ]
     assert write.announcement is not None
     assert (write.announcement.warning, write.announcement.reason) == (False, "Granted")

@@ -49,7 +49,7 @@ def owners(session: TaskSession, job: ObservedJob, progress: Progress) -> list[s
         (
             joined(),
             make.joining_job(),
-            ["Job/" + make.JOB_UID, "Job/timer-uid", "TaskSession/" + make.SESSION_UID],
+            ["TaskSession/" + make.SESSION_UID, "Job/timer-uid", "Job/timer-uid"],
         ),
     ],
     ids=["jobTemplate", "annotated", "joined"],

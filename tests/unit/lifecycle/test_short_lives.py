@@ -5,7 +5,7 @@ from tests.unit.lifecycle.test_state_machine import ASKED, Lives
 
 
 def test_rights_made_for_a_job_that_is_gone_go_before_the_end_is_written() -> None:
-    """RoleBindings of a joined Job hang on the TaskSession: they are there though Job, timer and identity are not."""
+    """What a joined Job's session has hangs on the TaskSession: it is all there though the Job is not."""
     life = Lives()
     life.create_joined_session("alpha", "work", "jane", "10m")
     life.create_joining_job("work", "alpha", "jane")
@@ -14,11 +14,28 @@ def test_rights_made_for_a_job_that_is_gone_go_before_the_end_is_written() -> No
     assert [kind for kind, _ in life.world.children()].count("RoleBinding") == 2
     life.delete_job("work")
     life.world.collect()
-    assert {kind for kind, _ in life.world.children()} == {"RoleBinding"}
+    assert {kind for kind, _ in life.world.children()} == {"Job", "RoleBinding", "ServiceAccount"}
     life.revoke("alpha")
     life.work_in_peace()
+    life.world.collect()
     assert life.world.sessions["alpha"].status.state.final
     assert life.world.children() == []
+
+
+def test_rights_made_for_a_job_that_is_gone_do_not_stay_beside_its_namesakes() -> None:
+    """A Job that joins is replaced in mid-grant: what was made for the first goes, whatever becomes of the second."""
+    life = Lives()
+    life.create_joined_session("alpha", "work", "jane", "10m")
+    life.create_joining_job("work", "alpha", "jane")
+    life.operator.deliver(8)
+    life._run(Fault(5, "fail before"))
+    first = {name for _, name in life.world.children()}
+    life.delete_job("work")
+    life.world.collect()
+    life.create_joining_job("work", "alpha", "jane")
+    life.work_in_peace()
+    life.world.collect()
+    assert not first & {name for _, name in life.world.children()}
 
 
 def test_a_second_session_of_one_job_never_comes_to_the_name_of_the_first() -> None:

@@ -42,6 +42,49 @@ def written(session: TaskSession, observed: Observed, *, after: timedelta = time
     return action
 
 
+@pytest.mark.parametrize(
+    "reason", [Reason.POLICY_NOT_FOUND, Reason.LIMIT_REACHED, Reason.AWAITING_APPROVAL, Reason.GUARDS_MISSING]
+)
+def test_what_the_operator_is_told_of_is_looked_at_seldom(reason: Reason) -> None:
+    """A second look after two seconds, in case it came meanwhile; from then on one in half a minute."""
+    fresh = make.session()
+    first = decide(fresh, WAITS[reason], make.NOW)
+    assert first.look_again == make.NOW + timedelta(seconds=2)
+    waiting = make.with_status(fresh, written(fresh, WAITS[reason]).status)
+    later = make.NOW + timedelta(seconds=2)
+    assert decide(waiting, WAITS[reason], later).look_again == later + timedelta(seconds=30)
+
+
+def joined() -> TaskSession:
+    """A session that waits for a Job that joins it."""
+    fresh = make.session(task={"job": {"name": "work"}})
+    return make.with_status(fresh, written(fresh, make.observed(review=make.allowed())).status)
+
+
+def test_a_session_without_its_job_is_not_reviewed_again() -> None:
+    """What policy says matters once the Job is there, or once policy has changed: until then nothing is asked."""
+    session = joined()
+    later = make.NOW + timedelta(seconds=5)
+    decision = decide(session, make.observed(), later)
+    assert (decision.actions, decision.needs_review) == ((), False)
+    assert decision.look_again == later + timedelta(seconds=30)
+    assert decide(session, make.observed(job=make.joining_job()), later).needs_review
+    assert decide(session, make.observed(recheck_due=True), later).needs_review
+
+
+def test_a_session_without_its_job_is_denied_at_its_deadline_unasked() -> None:
+    """The wait ends when it would have ended, with the same words."""
+    write = written(joined(), make.observed(progress=make.nothing_found()), after=TEN_MINUTES)
+    assert (write.status.state, write.status.end_reason) == (State.DENIED, Reason.JOB_NOT_FOUND)
+    assert "There is no Job work" in write.status.conditions[0].message
+
+
+def test_nothing_is_asked_while_guards_are_missing() -> None:
+    """No answer could lead to a grant."""
+    write = written(make.session(), make.observed(guards_missing=("token",)))
+    assert {condition.reason for condition in write.status.conditions} == {Reason.GUARDS_MISSING}
+
+
 @pytest.mark.parametrize("reason", WAITS)
 def test_a_wait_is_shown_with_its_reason(reason: Reason) -> None:
     """The object says in its conditions what it waits for, and is looked at again soon."""

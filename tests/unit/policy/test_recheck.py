@@ -28,7 +28,7 @@ def live(*, inline_rules: bool = False, **spec: Any) -> TaskSession:
     (grant,) = session.status.grants
     grants = [grant.model_copy(update={"rules_hash": rules_hash([PODS])})]
     if inline_rules:
-        grants.append(Grant(role=None, role_binding="name", role_binding_uid="uid", rules_hash=rules_hash([PODS])))
+        grants.append(Grant(role=None, role_binding="name", rules_hash=rules_hash([PODS])))
     return session.model_copy(update={"status": session.status.model_copy(update={"grants": tuple(grants)})})
 
 
@@ -136,7 +136,7 @@ def test_sessions_that_a_recheck_cannot_tell_apart_have_one_basis() -> None:
     one = live()
     other = live(name="another", uid="another-uid", ttl="5m", reason="CHG-2", task=make.task(backoffLimit=3))
     (grant,) = other.status.grants
-    grants = (grant.model_copy(update={"role_binding": "another", "role_binding_uid": "another"}),)
+    grants = (grant.model_copy(update={"role_binding": "another"}),)
     other = other.model_copy(update={"status": other.status.model_copy(update={"grants": grants})})
     assert recheck_basis(one) == recheck_basis(other)
     assert len({recheck_basis(one), recheck_basis(other)}) == 1
