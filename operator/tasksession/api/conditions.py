@@ -66,6 +66,7 @@ class Reason(StrEnum):
     ROLE_CHANGED = "RoleChanged"
     JOB_DELETED = "JobDeleted"
     IDENTITY_REMOVED = "IdentityRemoved"
+    UNREADABLE = "Unreadable"
     # Denied.
     DENIED = "Denied"
     JOB_NOT_OURS = "JobNotOurs"

@@ -15,10 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasksession.api import names
+from tasksession.api.partial import session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
-from tasksession.cluster.errors import Conflict, Missing, Refused, Taken
+from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, is_too_large
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import Child, ObservedJob, Progress, Refusal, RefusalKind
@@ -111,7 +112,7 @@ class Applier:
                 raise
             return Outcome(progress, refusal=refusal)
         try:
-            return Outcome(progress, session=TaskSession.model_validate(made))
+            return Outcome(progress, session=session_of(made))
         except ValidationError:
             message = f"TaskSession {namespace}/{name} exists and cannot be read"
             return Outcome(progress, refusal=Refusal(RefusalKind.MISMATCH, "TaskSession", message))
@@ -197,8 +198,11 @@ class Applier:
             )
 
     async def _write_status(self, action: actions.WriteStatus, progress: Progress) -> Outcome:
+        metadata: Object = {"uid": action.uid, "resourceVersion": action.resource_version}
+        if action.forgets_field_managers:
+            metadata["managedFields"] = [{}]
         body = {
-            "metadata": {"uid": action.uid, "resourceVersion": action.resource_version},
+            "metadata": metadata,
             "status": action.status.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
         path = paths.one("TaskSession", action.namespace, action.name) + "/status"
@@ -206,7 +210,13 @@ class Applier:
             written = await self._client.merge_patch(path, body)
         except (Missing, Conflict):
             return Outcome(progress, stale=True)
-        return Outcome(progress, session=TaskSession.model_validate(written))
+        except Refused as error:
+            if not is_too_large(error):
+                raise
+            fields = {"namespace": action.namespace, "session": action.name, "error": error.message}
+            _logger.warning("a status could not be stored", extra=fields)
+            return Outcome(replace(progress, unstorable=True))
+        return Outcome(progress, session=session_of(written))
 
 
 def _made(kind: str, made: Object, progress: Progress) -> Outcome:
@@ -230,7 +240,7 @@ def _judge(kind: str, name: str, error: Refused) -> Refusal | None:
     """Tell a refusal that speaks of the object from one that speaks of the moment; None for the latter."""
     object_kind = "timer" if kind == "Job" and names.parse_identity(name) else kind
     message = error.message
-    if error.status in (400, 413, 422):
+    if error.status in (400, 422) or is_too_large(error):
         return Refusal(RefusalKind.INVALID, object_kind, message)
     if error.status == 404:
         return Refusal(RefusalKind.FORBIDDEN, object_kind, message)

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from tasksession.api.conditions import Reason, State
+from tasksession.api.partial import session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
@@ -327,7 +328,7 @@ class Reconciler:
         if found is None:
             self._memory.lose_session(attempt.session)
             return
-        session = TaskSession.model_validate(found)
+        session = session_of(found)
         self._memory.see_session(session)
         if session.metadata.uid != metadata.uid:
             self._memory.lose_session(attempt.session)
