@@ -67,6 +67,7 @@ class Reason(StrEnum):
     JOB_DELETED = "JobDeleted"
     IDENTITY_REMOVED = "IdentityRemoved"
     SESSION_DELETED = "SessionDeleted"
+    UNREADABLE = "Unreadable"
     # Denied.
     DENIED = "Denied"
     JOB_NOT_OURS = "JobNotOurs"

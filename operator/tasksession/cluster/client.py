@@ -1,15 +1,15 @@
 """The one way to the API server: dict in, dict out, with time-outs, preconditions and the server's time.
 
 One client a process, over the asyncio half of the official client. Everything the operator reads or writes goes
-through `request`, which makes it the place to count, to time and to inject faults. It never retries: whether a
-write may be repeated is known only to its caller.
+through `opened`, which makes it the place to count, to time and to inject faults. It never retries: whether a
+write may be repeated is known only to its caller. It never holds or decodes more of an answer than an ordinary object
+has: of one that is larger, or nested too deeply, a Fragment is returned, be it read or the outcome of a write.
 """
 
 from __future__ import annotations
 
 import asyncio.sslproto
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +20,9 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from tasksession.cluster.clock import ServerClock
-from tasksession.cluster.errors import Missing, NotLeader, Unreachable, refusal
+from tasksession.cluster.decoding import read_object
+from tasksession.cluster.errors import Missing, NotLeader, Refused, Unreachable, refusal
+from tasksession.cluster.pages import Listing, PageSizes
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -29,7 +31,6 @@ FIELD_MANAGER = "tasksession-operator"
 #: Asks for lists without spec and status: the sweep needs names, uids, labels and owners only.
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
-_PAGE = 500
 #: What a connection reads at once, in bytes. asyncio sets aside, and fills, a quarter of a megabyte for each: with as
 #: many connections as workers that is a fifth of what an operator holds, and most of it never goes back.
 _READ_BYTES = 1 << 16
@@ -60,6 +61,7 @@ class Client:
         self._served = self.answered
         self._returned = float("-inf")
         self._in_a_row = 0
+        self._page_sizes = PageSizes()
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before each request that is not a read: a replica that has lost its Lease must not write."""
 
@@ -79,7 +81,11 @@ class Client:
             where = f"kubeconfig {kubeconfig}" if kubeconfig else "a pod's ServiceAccount (no kubeconfig was given)"
             raise ConfigurationError(f"cannot connect with {where}: {error}") from error
         # With trust_env each request takes a thread hop to read .netrc: a sixth of the speed. There are no cookies.
-        configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
+        configuration.client_session_kwargs = {
+            "trust_env": False,
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "read_bufsize": _READ_BYTES,
+        }
         # No limit of its own: there are as many requests at once as there are workers, and what ends must not wait.
         configuration.connection_pool_maxsize = 0
         return cls(client.ApiClient(configuration=configuration), request_timeout=request_timeout)
@@ -117,6 +123,34 @@ class Client:
 
         `gated` False is for the Lease itself, which has to be written before it is held.
         """
+        opened = self.opened(
+            method, path, body, query=query, content_type=content_type, accept=accept, timeout=timeout, gated=gated
+        )
+        async with opened as response:
+            found = await read_object(response.content)
+        if found is None:
+            raise Unreachable(f"{method} {path}: the answer is not an object")
+        return found
+
+    @contextlib.asynccontextmanager
+    async def opened(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        content_type: str = JSON,
+        accept: str = JSON,
+        timeout: float | aiohttp.ClientTimeout | None = None,  # noqa: ASYNC109 - passed on to the HTTP client
+        gated: bool = True,
+        aside: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request and hand out the answer, to be read in pieces. Raises like `request`, also while it is read.
+
+        An answer that is not read to its end costs its connection. What is asked `aside`, as streams are, says nothing
+        of whether the API server serves this process.
+        """
         if gated and method != "GET" and not self.may_write():
             raise NotLeader(f"{method} {path}: this replica does not hold the Lease")
         # Compressing a list and reading it again costs more processor time, on both sides, than sending it as it is.
@@ -129,19 +163,25 @@ class Client:
         data = dict(body) if body is not None else None
         sent = time.monotonic()
         try:
-            response = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)
-            raw = await response.read()
+            answer = await self._api.call_api(method_, url, headers_, data, _request_timeout=timeout or self._timeout)
+            response: aiohttp.ClientResponse = answer.response
+            async with response:
+                if not aside:
+                    self._note_answer(response.status)
+                    self.clock.observe(response.headers.get("Date", ""), sent=sent, received=self.answered)
+                if not 200 <= response.status <= 299:
+                    raise await _refused(method, path, response)
+                yield response
         except ApiException as error:
-            self._note_failure()
+            self._note_failure(aside=aside)
             raise Unreachable(f"{method} {path}: {error.reason}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            self._note_failure()
+            self._note_failure(aside=aside)
             raise Unreachable(f"{method} {path}: {type(error).__name__} {error}".rstrip()) from error
-        self._note_answer(response.status)
-        self.clock.observe(response.headers.get("Date", ""), sent=sent, received=self.answered)
-        return _decoded(method, path, response.status, response.headers, raw)
 
-    def _note_failure(self) -> None:
+    def _note_failure(self, *, aside: bool = False) -> None:
+        if aside:
+            return
         self._troubled = True
         self._in_a_row = 0
 
@@ -187,42 +227,25 @@ class Client:
             body["preconditions"] = {"uid": uid}
         return await self.request("DELETE", path, body)
 
-    async def list(
-        self, path: str, *, label_selector: str | None = None, metadata_only: bool = False
-    ) -> AsyncIterator[Object]:
+    def list(self, path: str, *, label_selector: str | None = None, metadata_only: bool = False) -> Listing:
         """Read a collection page by page; each item once, as far as the API server's continue tokens promise it."""
-        token = ""
-        while True:
-            query = [("limit", str(_PAGE))]
-            if label_selector:
-                query.append(("labelSelector", label_selector))
-            if token:
-                query.append(("continue", token))
-            page = await self.request("GET", path, query=query, accept=METADATA_LIST if metadata_only else JSON)
-            for item in page.get("items") or ():
-                yield item
-            token = (page.get("metadata") or {}).get("continue") or ""
-            if not token:
-                return
+        accept = METADATA_LIST if metadata_only else JSON
+        query = (("labelSelector", label_selector),) if label_selector else ()
+
+        def ask(more: Sequence[tuple[str, str]]) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            return self.opened("GET", path, query=[*more, *query], accept=accept)
+
+        return Listing(ask, self._page_sizes.of(f"{path} {accept}"))
 
 
-def _decoded(method: str, path: str, status: int, headers: Mapping[str, str], raw: bytes) -> Object:
-    data: Any = {}
-    if raw:
-        try:
-            data = json.loads(raw)
-        except ValueError:
-            data = {"message": raw[:200].decode(errors="replace")}
-    if not isinstance(data, dict):
-        raise Unreachable(f"{method} {path}: the answer is not an object")
-    if 200 <= status <= 299:
-        return data
+async def _refused(method: str, path: str, response: aiohttp.ClientResponse) -> Refused:
+    said = await read_object(response.content, text_as="message") or {}
     retry_after: float | None = None
     with contextlib.suppress(ValueError):
-        retry_after = float(headers["Retry-After"]) if "Retry-After" in headers else None
-    raise refusal(
-        status=status,
-        reason=str(data.get("reason") or ""),
-        message=str(data.get("message") or f"{method} {path} was refused"),
+        retry_after = float(response.headers["Retry-After"]) if "Retry-After" in response.headers else None
+    return refusal(
+        status=response.status,
+        reason=str(said.get("reason") or ""),
+        message=str(said.get("message") or f"{method} {path} was refused"),
         retry_after=retry_after,
     )

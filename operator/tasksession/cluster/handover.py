@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-#: Resource plural, type of event (None while listing, else ADDED, MODIFIED, DELETED) and the object.
-EventCallback = Callable[[str, str | None, dict[str, Any]], None]
+from tasksession.cluster.streams import EventCallback
 
 
 class Handover:

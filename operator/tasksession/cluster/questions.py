@@ -1,6 +1,7 @@
 """The questions asked of the API server before a grant and in re-checks: who may, what is there, what we hold.
 
-The engine asks and hands the answers to policy. A question that gets no answer raises: no answer is never a yes.
+The engine asks and hands the answers to policy. A question that gets no answer raises, or LookupError where the answer
+is too large to be read: no answer is never a yes.
 Sessions that ask the same at the same time share a request; none gets an answer from before it asked.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 
 from tasksession.api import names
 from tasksession.api.access import PolicyRule, RoleReference
+from tasksession.api.fragment import problem_of
 from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
@@ -67,7 +69,7 @@ class Questions:
                 },
             },
         )
-        return (review.get("status") or {}).get("allowed") is True
+        return (_whole(review).get("status") or {}).get("allowed") is True
 
     async def namespace(self, name: str) -> Object | None:
         """The Namespace object, None where it does not exist."""
@@ -78,7 +80,8 @@ class Questions:
         return await self._find("SessionPolicy", name)
 
     async def _find(self, kind: str, name: str) -> Object | None:
-        return await self._shared.ask((kind, name), lambda: self._client.find(paths.one(kind, None, name)))
+        found = await self._shared.ask((kind, name), lambda: self._client.find(paths.one(kind, None, name)))
+        return None if found is None else _whole(found)
 
     async def role(self, reference: RoleReference, namespace: str) -> RoleFact:
         """A role as it stands: its rules, or None where it does not exist."""
@@ -90,6 +93,9 @@ class Questions:
         found = await self._client.find(paths.one(reference.kind, where, reference.name))
         if found is None:
             return RoleFact(rules=None)
+        problem = problem_of(found)
+        if problem is not None:
+            return RoleFact(rules=None, problem=problem)
         listed = found.get("rules") or ()
         return RoleFact(
             rules=tuple(_rule(rule) for rule in listed if not rule.get("nonResourceURLs")),
@@ -132,7 +138,7 @@ class Questions:
                 "spec": {"namespace": namespace},
             },
         )
-        rules = tuple(_rule(rule) for rule in (review.get("status") or {}).get("resourceRules") or ())
+        rules = tuple(_rule(rule) for rule in (_whole(review).get("status") or {}).get("resourceRules") or ())
         now = time.monotonic()
         self._own_rules = {
             name: entry for name, entry in self._own_rules.items() if now - entry[0] < _OWN_RULES_SECONDS
@@ -152,6 +158,14 @@ def ceiling_of(rules: Iterable[Mapping[str, Any]]) -> Ceiling:
         elif rule.resources == ("clusterroles",):
             cluster_roles.update(rule.resource_names)
     return Ceiling(cluster_roles=frozenset(cluster_roles), rules=tuple(granted))
+
+
+def _whole(answer: Object) -> Object:
+    """Return an answer that was read; LookupError for one that was not: what it leaves out is no answer."""
+    problem = problem_of(answer)
+    if problem is not None:
+        raise LookupError(f"the answer is not read, because {problem}")
+    return answer
 
 
 def _rule(rule: Mapping[str, Any]) -> PolicyRule:

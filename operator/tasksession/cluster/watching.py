@@ -1,8 +1,9 @@
-"""LIST and WATCH, by kopf, in a thread and an event loop of its own; this is the only module that imports kopf.
+"""LIST and WATCH: what tenants write by streams of our own, everything else by kopf, in a thread and loop of its own.
 
-The engine starts it and gets every event through one callback in its own loop. kopf keeps no state here: no
-create, update or delete handlers (their progress lives in annotations that users may write), no timers or daemons
-(they add finalizers), no peering, no Events. What it misses in a gap, the sweep finds.
+This is the only module that imports kopf. The engine starts it and gets every event through one callback in its own
+loop. kopf reads only what cluster administrators write: it decodes whatever it is sent, and cannot be told not to. It
+keeps no state here: no create, update or delete handlers (their progress lives in annotations that users may write), no
+timers or daemons (they add finalizers), no peering, no Events. What it misses in a gap, the sweep finds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Collection, Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +22,31 @@ import aiohttp
 import kopf
 
 from tasksession.api import names
+from tasksession.cluster.client import Client
 from tasksession.cluster.expected_guards import GUARD_LABEL
-from tasksession.cluster.handover import EventCallback, Handover
+from tasksession.cluster.handover import Handover
+from tasksession.cluster.streams import (
+    DEAD_STREAM_SECONDS,
+    STREAM_SECONDS,
+    EventCallback,
+    ListedCallback,
+    Streams,
+)
 
 _logger = logging.getLogger(__name__)
 
-#: Group, version and plural of everything that is watched.
 GUARD_RESOURCES = (
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicybindings",
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
 )
+#: Group, version and plural of what kopf watches.
 _RESOURCES = (
-    (names.GROUP, names.VERSION, "tasksessions"),
     (names.GROUP, names.VERSION, "sessionpolicies"),
-    ("batch", "v1", "jobs"),
     ("", "v1", "namespaces"),
     *(("admissionregistration.k8s.io", "v1", plural) for plural in GUARD_RESOURCES),
 )
-
-
-#: The API server ends each stream after so many seconds, and kopf opens it again where it left off: that is what tells
-#: a stream that is only quiet from one that is dead, since the server's own bookmarks come once a minute.
-STREAM_SECONDS = 20
-#: A stream that has not ended by then is dead: it is closed, and opened again.
-DEAD_STREAM_SECONDS = 24
 
 
 class _Backoffs:
@@ -87,24 +87,26 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Backoffs()
     settings.process.ultimate_exiting_timeout = 40
     settings.persistence.diffbase_storage = _NoDiff()
-    settings.watching.label_selectors["batch", "jobs"] = f"{names.MANAGED_LABEL}=true"
     for plural in GUARD_RESOURCES:
         settings.watching.label_selectors["admissionregistration.k8s.io", plural] = GUARD_LABEL
     return settings
 
 
 class Watch:
-    """One run of kopf's watch streams. It is started once and stopped once."""
+    """One run of all streams. It is started once and stopped once."""
 
     def __init__(
         self,
         *,
         loop: asyncio.AbstractEventLoop,
+        client: Client,
         callback: EventCallback,
+        listed: ListedCallback,
         kubeconfig: Path | None,
         namespaces: Collection[str],
     ) -> None:
         self._handover = Handover(loop, callback)
+        self._streams = Streams(client=client, namespaces=namespaces, seen=callback, listed=listed)
         self._kubeconfig = kubeconfig
         self._namespaces = tuple(namespaces)
         self._stop = threading.Event()
@@ -114,31 +116,38 @@ class Watch:
         self._answered: dict[str, dict[str, float]] = {plural: {} for _, _, plural in _RESOURCES}
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
-    def start(self) -> None:
-        """Start watching; events begin to arrive at the callback."""
+    def start(self, versions: Mapping[str, str]) -> None:
+        """Start watching; events begin to arrive at the callback.
+
+        Streams of our own go on from the versions, by path, that the operator has listed itself.
+        """
         if self._kubeconfig is not None:
             os.environ["KUBECONFIG"] = str(self._kubeconfig)  # the only way kopf's login takes it
         self._started = time.monotonic()
         self._thread.start()
+        self._streams.start(versions)
 
     @property
     def failure(self) -> BaseException | None:
         """What ended the watch, None while it runs."""
         if self._failure is None and not self._thread.is_alive() and not self._stop.is_set():
             return RuntimeError("the watch ended without an error")
-        return self._failure
+        return self._failure or self._streams.failure
 
     def silence(self) -> tuple[str, float]:
         """The resource whose stream was opened longest ago, and how many seconds ago; callable from any thread."""
         since = {
             plural: min(list(answered.values()), default=self._started) for plural, answered in self._answered.items()
         }
+        for plural, moment in self._streams.answered():
+            since[plural] = min(moment, since.get(plural, moment))
         plural = min(since, key=lambda each: since[each])
         return plural, time.monotonic() - since[plural]
 
     async def stop(self) -> None:
         """Stop watching and wait for the thread."""
         self._stop.set()
+        await self._streams.stop()
         await asyncio.to_thread(self._thread.join, 30)
 
     def _run(self) -> None:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from tasksession.cluster.lease import LeaseGate
-from tasksession.cluster.watching import DEAD_STREAM_SECONDS, Watch
+from tasksession.cluster.streams import DEAD_STREAM_SECONDS
+from tasksession.cluster.watching import Watch
 from tasksession.engine.guards import Guards
 from tasksession.engine.queue import WorkQueue
 from tasksession.observability.probes import ProbeServer

@@ -1,13 +1,14 @@
 """Takes in what the watch brings: remembers it, and queues the sessions that it may concern.
 
-The watch calls `seen` in the operator's own loop, once for each event. It must never raise, since kopf would log that
-and drop the event, and it never waits: what an event means is decided later, by the reconciler.
+The watch calls `seen` in the operator's own loop, once for each event. It must never raise, since the event would then
+be logged and dropped, and it never waits: what an event means is decided later, by the reconciler.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from typing import Any
 
 from tasksession.api.conditions import State
@@ -76,6 +77,17 @@ class Intake:
             changed = self._memory.lose_policy(item) if deleted else self._memory.see_policy(item)
             if changed:
                 self._rechecks.policy_changed(item["metadata"]["name"])
+
+    def seen_all(self, plural: str, namespace: str | None, uids: Collection[str], version: str) -> None:
+        """Take in that a stream has listed all there was at a version: what it should show and did not is gone."""
+        if plural == "tasksessions":
+            for session in self._memory.absent_sessions(namespace, uids, version):
+                if self._memory.lose_session(session):
+                    self._queue.add(key_of(session), 0.0)
+        elif plural == "jobs":
+            for job in self._memory.absent_jobs(namespace, uids, version):
+                self._memory.lose_job(job)
+                self.due(self._memory.session_key_of_job(job))
 
     def _seen_session(self, item: dict[str, Any], *, deleted: bool) -> None:
         if not deleted and self._memory.knows_session(item):

@@ -7,7 +7,7 @@ one name are told apart by uid, and an older view never replaces a newer one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tasksession.api.conditions import State
+from tasksession.api.partial import session_of
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.engine.queue import NORMAL, Key
@@ -136,6 +137,16 @@ class Memory:
         self._bury(key, session)
         return True
 
+    def absent_sessions(self, namespace: str | None, uids: Collection[str], version: str) -> list[TaskSession]:
+        """The known sessions that a listing of a namespace, or for None of all, should have shown and did not."""
+        return [
+            session
+            for key, session in self._sessions.items()
+            if namespace in (None, key.namespace)
+            and session.metadata.uid not in uids
+            and _version(session.metadata.resource_version) <= _version(version)
+        ]
+
     def _bury(self, key: Key, session: TaskSession) -> None:
         self._removed.setdefault(key, {})[session.metadata.uid] = session
         _remember(self._gone, session.metadata.uid, None)
@@ -203,6 +214,16 @@ class Memory:
         session = self._sessions.get(self.session_key_of_job(job))
         if job.end is not None and session is not None and not session.status.state.final:
             self._ended_jobs[job.uid] = replace(job, being_deleted=True)
+
+    def absent_jobs(self, namespace: str | None, uids: Collection[str], version: str) -> list[ObservedJob]:
+        """The known Jobs that a listing of a namespace, or for None of all, should have shown and did not."""
+        return [
+            job
+            for key, job in self._jobs.items()
+            if namespace in (None, key.namespace)
+            and job.uid not in uids
+            and _version(job.resource_version) <= _version(version)
+        ]
 
     def _let_go(self, job: ObservedJob) -> None:
         session = self.session_key_of_job(job)
@@ -299,7 +320,7 @@ class Memory:
 def readable(item: dict[str, Any]) -> TaskSession | None:
     """Read a TaskSession; None, loudly, for one that does not fit the model: it is left alone and granted nothing."""
     try:
-        return TaskSession.model_validate(item)
+        return session_of(item)
     except ValidationError as error:
         metadata = item.get("metadata") or {}
         _logger.error(

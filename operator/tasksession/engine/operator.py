@@ -152,16 +152,17 @@ class Operator:
             )
             watch = Watch(
                 loop=asyncio.get_running_loop(),
+                client=self._client,
                 callback=self._intake.seen,
+                listed=self._intake.seen_all,
                 kubeconfig=self._settings.kubeconfig,
                 namespaces=self._settings.namespaces,
             )
             self._health.silence_of_server = lambda: time.monotonic() - self._client.answered
             self._health.swept()
-            # The watch lists everything once more: what ends sessions must not have to share the processor with that.
-            await self._first_look()
+            versions = await self._first_look()
             self._watch = watch
-            watch.start()
+            watch.start(versions)
             self._health.watch = watch
             workers = [
                 asyncio.create_task(self._worker(urgent_only=number < _URGENT_WORKERS), name=f"worker-{number}")
@@ -243,27 +244,30 @@ class Operator:
         self._health.standby = False
         return True
 
-    async def _first_look(self) -> None:
+    async def _first_look(self) -> dict[str, str]:
         """See what there is before any worker starts: endings must come before anything else.
 
-        What is read now stays. Collecting cycles meanwhile would take as long as reading, and for ever after, each
+        Returns the versions that sessions and Jobs were listed at. What is read now stays. Collecting cycles meanwhile
+        would take as long as reading, and for ever after, each
         collection would look at all of it and stop everything for that time.
         """
         gc.disable()
         try:
             while not self._stopping.is_set():
+                sweep = self._sweep()
                 try:
-                    await self._sweep().look()
+                    await sweep.look()
                 except Exception:
                     _logger.exception("the first look at the cluster failed")
                     gc.collect()
                     await asyncio.sleep(1.0)
                 else:
                     self._health.synced = True
-                    return
+                    return sweep.versions
         finally:
             gc.freeze()
             gc.enable()
+        return {}
 
     def _sweep(self) -> Sweep:
         return Sweep(

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from tasksession.api.conditions import Reason, State
+from tasksession.api.partial import session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
@@ -401,7 +402,7 @@ class Reconciler:
         if found is None:
             self._memory.lose_session(attempt.session)
             return
-        session = TaskSession.model_validate(found)
+        session = session_of(found)
         if not keep or not _decides_alike(before, session):
             attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
         self._memory.see_session(session)

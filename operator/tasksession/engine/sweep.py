@@ -79,6 +79,8 @@ class Sweep:
         self._deadlines = deadlines
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._failed: ClusterError | None = None
+        self.versions: dict[str, str] = {}
+        """At which versions sessions and Jobs were listed, by path: what comes after is for the watch to tell."""
 
     async def look(self) -> None:
         """See which sessions and Jobs there are, and queue what is to be done. Raises ClusterError where that failed.
@@ -134,8 +136,10 @@ class Sweep:
     async def _list(self, kind: str, *, selector: str | None = None, metadata: bool = False) -> AsyncIterator[Object]:
         for namespace in self._namespaces:
             path = paths.collection(kind, namespace)
-            async for item in self._client.list(path, label_selector=selector, metadata_only=metadata):
+            listing = self._client.list(path, label_selector=selector, metadata_only=metadata)
+            async for item in listing:
                 yield item
+            self.versions[path] = listing.resource_version
 
     async def _list_guards(self) -> None:
         while True:
@@ -209,13 +213,15 @@ class Sweep:
 
     async def _list_children(self) -> _Children:
         children = _Children()
-        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
+        # A label that only the operator may write: by one that everybody may, anybody would decide what is listed.
+        selector = names.SESSION_UID_LABEL
         for kind in _CHILD_KINDS:
             async for item in self._list(kind, selector=selector, metadata=kind != "RoleBinding"):
                 metadata = item["metadata"]
                 if names.identity_of_binding(metadata["name"]):
                     children.uids[kind, metadata["namespace"], metadata["name"]] = metadata["uid"]
                     if kind == "RoleBinding":
+                        # One that is not read gives nothing that was granted: somebody changed it.
                         children.given[metadata["namespace"], metadata["name"]] = manifests.given_by(item)
         return children
 

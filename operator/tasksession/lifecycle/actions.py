@@ -137,6 +137,8 @@ class WriteStatus:
     resource_version: str
     status: TaskSessionStatus
     announcement: Announcement | None = None
+    forgets_field_managers: bool = False
+    """Whether to empty managedFields as well: of a session that cannot be read they may be what is too large."""
 
 
 Action = (

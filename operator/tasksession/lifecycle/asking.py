@@ -14,7 +14,7 @@ from tasksession.api.conditions import Reason
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.actions import Action, Announcement, CreateSession, StopJob, TellJob
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.ending import STOPPING_SECONDS
+from tasksession.lifecycle.ending import STOPPING_SECONDS, unreadable_job
 from tasksession.lifecycle.manifests import Manifest, owner_reference
 from tasksession.lifecycle.observed import ObservedJob, Refusal, RefusalKind
 
@@ -46,6 +46,8 @@ def attend(job: ObservedJob, session: TaskSession | None, refusal: Refusal | Non
         return NOTHING
     if job.service_account is not None:
         return _stop_without_session(job, session)
+    if job.problem is not None and session is None and (job.asks or job.session) is not None:
+        return _tell(job, Reason.INVALID_JOB, unreadable_job(job))
     if job.asks is None:
         return NOTHING
     if job.session is not None:

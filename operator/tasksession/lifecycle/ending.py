@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tasksession.api import names
 from tasksession.api.conditions import Reason, State
+from tasksession.api.partial import problem_with
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.actions import (
@@ -92,6 +93,9 @@ def _reason_to_stop(session: TaskSession, observed: Observed) -> Ending | None:
         return Ending(State.REVOKED, Reason.REVOKED, "spec.revoked was set: the rights are gone.")
     if observed.identity_missing:
         return Ending(State.FAILED, Reason.IDENTITY_REMOVED, observed.identity_missing)
+    job = session_job(session, observed)
+    if job is not None and job.problem is not None:
+        return Ending(State.REVOKED, Reason.UNREADABLE, unreadable_job(job))
     return _ending_of_review(observed)
 
 
@@ -161,7 +165,24 @@ def write(session: TaskSession, ending: Ending, now: datetime) -> WriteStatus:
         resource_version=metadata.resource_version,
         status=ended(session, state=ending.state, reason=ending.reason, message=ending.message, now=now),
         announcement=Announcement(warning=not good, reason=ending.reason.value, message=ending.message),
+        forgets_field_managers=problem_with(session) is not None,
     )
+
+
+def unreadable_job(job: ObservedJob) -> str:
+    """Say, in words for its author, that a Job is not read."""
+    return f"Job {job.name} is not read, because {job.problem}: create a smaller one, in a new session."
+
+
+def end_unreadable(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    """End a session that cannot be read, whatever may exist of it; what its status says is still known."""
+    message = f"This TaskSession is not read, because {problem_with(session)}: create a smaller one."
+    if session.status.state is State.ACTIVE:
+        return end(session, observed, Ending(State.REVOKED, Reason.UNREADABLE, message), now)
+    removal = remove_leftovers(session, observed)
+    if removal.actions:
+        return removal
+    return Decision(actions=(write(session, Ending(State.DENIED, Reason.DENIED, message), now),))
 
 
 def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:

@@ -23,7 +23,7 @@ from tasksession.lifecycle.actions import (
     WriteStatus,
 )
 from tasksession.lifecycle.decision import Decision
-from tasksession.lifecycle.ending import Ending, finish_ungranted
+from tasksession.lifecycle.ending import Ending, finish_ungranted, unreadable_job
 from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, RefusalKind
 from tasksession.lifecycle.task_job import (
     asking_job,
@@ -118,6 +118,8 @@ def _grant_to_job(
         return finish_ungranted(session, observed, ending, now)
     if job is None or (job.being_deleted and is_joined(session)):
         return _without_job(session, observed, name, deadline, now)
+    if job.problem is not None and not job.being_deleted:
+        return finish_ungranted(session, observed, Ending(State.DENIED, Reason.INVALID_JOB, unreadable_job(job)), now)
     foreign = why_not_ours(session, job, operator_username=observed.operator_username)
     if foreign is not None:
         return _foreign_job(session, observed, job, foreign, deadline, now)

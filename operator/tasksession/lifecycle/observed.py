@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasksession.api import names
+from tasksession.api.fragment import problem_of
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.sharing import share
 from tasksession.policy.evaluation import Recheck, Verdict
@@ -79,6 +80,8 @@ class ObservedJob:
     started: datetime | None
     end: JobEnd | None
     being_deleted: bool
+    problem: str | None = None
+    """Why the rest of it is not read: then it is never started, and stopped where it runs."""
 
     @classmethod
     def from_object(cls, job: Mapping[str, Any]) -> "ObservedJob":
@@ -108,6 +111,7 @@ class ObservedJob:
             started=_moment((job.get("status") or {}).get("startTime")),
             end=_end_of(job),
             being_deleted=metadata.get("deletionTimestamp") is not None,
+            problem=problem_of(job),
         )
 
 

@@ -8,11 +8,13 @@ I/O, read a clock, or grant on missing knowledge.
 from datetime import datetime, timedelta
 
 from tasksession.api.conditions import State
+from tasksession.api.partial import problem_with
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.actions import DeleteSession
 from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.ending import (
     end,
+    end_unreadable,
     finish_ungranted,
     reason_to_end,
     reason_to_give_up,
@@ -40,6 +42,8 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
         return remove_leftovers(session, observed)
     if session.status.state.final:
         return _finished(session, observed, now)
+    if problem_with(session) is not None:
+        return end_unreadable(session, observed, now)
     if session.status.state != State.ACTIVE:
         if observed.namespace_ends:
             return NOTHING

@@ -256,7 +256,13 @@ def roles(asked: tuple[RoleReference, ...], policy: SessionPolicy, facts: Facts)
             "the policy changed.",
         )
     listed = [role for role in asked if role in allowed]
-    absent = [role for role in listed if not facts.roles[role].exists]
+    unreadable = [role for role in listed if facts.roles[role].problem]
+    for role in unreadable:
+        yield Denial(
+            DenialKind.ACCESS,
+            f"{describe_roles([role])}: not read, because {facts.roles[role].problem}; ask for a smaller role.",
+        )
+    absent = [role for role in listed if not facts.roles[role].exists and role not in unreadable]
     if absent:
         yield Denial(
             DenialKind.ACCESS,
@@ -344,7 +350,10 @@ def granted_roles(session: TaskSession, facts: Facts) -> Iterator[Denial]:
             continue
         fact = facts.roles[grant.role]
         name = f"{grant.role.kind} {grant.role.name}"
-        if not fact.exists:
+        if fact.problem:
+            message = f"{name} changed while the session was active: it is not read any more, because {fact.problem}."
+            yield Denial(DenialKind.ROLE_CHANGED, message)
+        elif not fact.exists:
             yield Denial(DenialKind.ROLE_CHANGED, f"{name} was deleted while the session was active.")
         elif fact.rules_hash != grant.rules_hash:
             yield Denial(DenialKind.ROLE_CHANGED, f"The rules of {name} changed while the session was active.")

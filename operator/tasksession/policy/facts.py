@@ -16,13 +16,14 @@ from tasksession.policy.terms import rules_hash
 
 @dataclass(frozen=True)
 class RoleFact:
-    """A role as it stands now: its rules, or None where it does not exist.
+    """A role as it stands now: its rules, or None where it does not exist, or is not read: `problem` says why.
 
     `has_urls`: it has rules on URLs besides, which a binding in a namespace does not grant.
     """
 
     rules: tuple[PolicyRule, ...] | None
     has_urls: bool = False
+    problem: str | None = None
 
     @property
     def exists(self) -> bool:
