@@ -193,7 +193,7 @@ def the_operator_gives_an_identity_a_role_of_the_cloud(stage: Stage) -> None:
     stage.operator.create(stage.scene.core("serviceaccounts"), account(stage, annotations=annotations))
 
 
-@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, children("no finalizers and no annotations"))
+@TABLE.attack(Attacker.OPERATOR, Threat.OPERATOR_GRANTS, children("the labels of a session and no others"))
 def the_operator_labels_an_identity_for_the_cloud(stage: Stage) -> None:
     """The operator labels an identity, so that the cloud gives its pods a credential."""
     body = account(stage)
