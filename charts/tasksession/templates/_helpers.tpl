@@ -172,12 +172,6 @@ dyn({{ index . 0 }}).all(k, k in {{ include "tasksession.celList" (index . 1) }}
 ['name', 'namespace', 'uid', 'creationTimestamp', 'generation', 'managedFields', 'labels', 'ownerReferences']
 {{- end }}
 
-{{/* CEL: the labels of a session's object, and no others. Argument: the labels in the expression */}}
-{{- define "tasksession.childLabels" -}}
-{{ . }}.all(k, k in ['app.kubernetes.io/managed-by', 'tasksession.dev/session', 'tasksession.dev/session-uid']) &&
-{{ . }}[?'app.kubernetes.io/managed-by'].orValue('') == 'tasksession'
-{{- end }}
-
 {{/* The shape of a session's Job, as validations: the same for a Job and for the jobTemplate of a CronJob. They need the
      variables annotations, labels, finalizers, spec, template, pod, containers and operator. */}}
 {{- define "tasksession.jobShape" -}}

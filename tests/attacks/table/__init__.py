@@ -1,6 +1,19 @@
 """The table of attacks, a module for each subject; `ATTACKS` is all of it."""
 
-from tests.attacks.table import asking, endings, grants, jobs, operators, pods, sessions, tasks, tokens, verdicts
+from tests.attacks.table import (
+    asking,
+    ceilings,
+    endings,
+    grants,
+    jobs,
+    operator_grants,
+    operators,
+    pods,
+    sessions,
+    tasks,
+    tokens,
+    verdicts,
+)
 
 #: Attacks on a session that was granted, or on what guards keep free of one.
 ATTACKS = (
@@ -12,8 +25,9 @@ ATTACKS = (
     *endings.TABLE.attacks,
     *sessions.TABLE.attacks,
     *tasks.TABLE.attacks,
+    *operator_grants.TABLE.attacks,
     *operators.TABLE.attacks,
 )
 
 #: Attacks on the verdict of a running operator. No guard decides there, so they have no twins.
-VERDICTS = tuple(verdicts.TABLE.attacks)
+VERDICTS = (*verdicts.TABLE.attacks, *ceilings.TABLE.attacks)

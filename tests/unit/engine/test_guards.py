@@ -172,6 +172,43 @@ def test_no_expression_passes_for_a_list_of_users(text: str) -> None:
     assert names(listed(installed(values))) == ["tasksession-root-ca"]
 
 
+@pytest.mark.parametrize(
+    ("placeholder", "text"),
+    [
+        ("rules:ceiling.rules", "[{'verbs': ['get'], 'names': []}] + oldRules"),
+        ("rules:ceiling.rules", "[{'verbs': request.userInfo.groups, 'names': []}]"),
+        ("rules:ceiling.rules", "[{'verbs': ['get'], 'names': [], 'more': []}]"),
+        ("rules:ceiling.rules", "[{'verbs': ['get']}]"),
+        ("rules:ceiling.rules", "object.rules"),
+        ("numbers:ceiling.rules", "{'/pods': [0]}.filter(k, true)"),
+        ("numbers:ceiling.rules", "{request.namespace: [0]}"),
+        ("numbers:ceiling.rules", "{'/pods': [size(object.rules)]}"),
+        ("strings:ceiling.clusterRoles", "[object.roleRef.name]"),
+    ],
+)
+def test_a_ceiling_that_is_an_expression_is_a_changed_guard(placeholder: str, text: str) -> None:
+    """The ceiling is literals only: nothing in its place can say yes to everything."""
+    values = {**VALUES, placeholder: text}
+    assert names(listed(installed(values))) == ["tasksession-operator-ceiling"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "numbers"),
+    [
+        ("[]", "{}"),
+        ("[{'verbs': ['get'], 'names': []}]", "{'/pods': [0]}"),
+        (
+            "[{'verbs': ['get', 'patch'], 'names': ['a', 'b']}, {'verbs': ['list'], 'names': []}]",
+            "{'/pods': [0, 1], 'apps/deployments': [1]}",
+        ),
+    ],
+)
+def test_any_ceiling_is_no_difference(rules: str, numbers: str) -> None:
+    """A ceiling is for everybody to choose, and so is one that is empty."""
+    values = {**VALUES, "rules:ceiling.rules": rules, "numbers:ceiling.rules": numbers}
+    assert names(listed(installed({**values, "strings:ceiling.clusterRoles": "[]"}))) == []
+
+
 @pytest.mark.parametrize("text", ["45 || true", "0", "-1", "9999", "999", "1 + 1", ""])
 def test_grace_is_a_small_number(text: str) -> None:
     """The longest grace is digits, and no longer than the chart allows."""
