@@ -386,7 +386,8 @@ class Reconciler:
             }
             _logger.info("session granted", extra=fields)
         if after.final and not before.final:
-            _logger.info("session ended", extra=session_record(session, removed=False))
+            if session.metadata.uid not in self._unstored:
+                _logger.info("session ended", extra=session_record(session, removed=False))
             self._forget(session)
             self._wake_waiting(session.spec.policy)
 
