@@ -18,16 +18,12 @@ from tasksession.api import names
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
-from tasksession.cluster.errors import Conflict, Missing, Refused, Taken
+from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, is_too_large
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import STATUS, Child, ObservedJob, Progress, Refusal, RefusalKind
 
 _logger = logging.getLogger(__name__)
-
-
-#: How etcd and its client say that an object is too large; there is no typed cause.
-_TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,16 +233,11 @@ def _made(kind: str, made: Object, progress: Progress) -> Outcome:
             return Outcome(replace(progress, role_bindings_made=made_so_far))
 
 
-def _is_too_large(error: Refused) -> bool:
-    """Whether etcd, or the connection to it, will not take so large an object: the API server calls that its fault."""
-    return error.status == 500 and any(words in error.message for words in _TOO_LARGE)
-
-
 def _judge(kind: str, name: str, error: Refused) -> Refusal | None:
     """Tell a refusal that speaks of the object from one that speaks of the moment; None for the latter."""
     object_kind = "timer" if kind == "Job" and names.parse_identity(name) else kind
     message = error.message
-    if error.status in (400, 413, 422) or _is_too_large(error):
+    if error.status in (400, 422) or is_too_large(error):
         return Refusal(RefusalKind.INVALID, object_kind, message)
     if error.status == 404:
         return Refusal(RefusalKind.FORBIDDEN, object_kind, message)

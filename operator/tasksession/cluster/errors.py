@@ -58,6 +58,15 @@ class Taken(Refused):
     """The name is in use."""
 
 
+#: What etcd, and the API server's client of it, say of an object that is too large: there is no code for it.
+_TOO_LARGE = ("request is too large", "message larger than max")
+
+
+def is_too_large(error: Refused) -> bool:
+    """Whether an object cannot be stored because of its size: trying again cannot help."""
+    return error.status == 413 or (error.status >= 500 and any(words in error.message for words in _TOO_LARGE))
+
+
 def refusal(*, status: int, reason: str, message: str, retry_after: float | None) -> Refused:
     """Pick the exception for an error answer.
 
