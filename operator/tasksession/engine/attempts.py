@@ -117,3 +117,17 @@ class Attempts:
 def is_ungranted(session: TaskSession) -> bool:
     """Whether a session waits for its grant, or its grant is under way."""
     return session.status.state is not State.ACTIVE and not session.status.state.final
+
+
+def is_newer(session: TaskSession, known: TaskSession) -> bool:
+    """Whether a view of a session is newer than another one; a version that is no number is taken for the oldest."""
+    versions = [view.metadata.resource_version or "" for view in (session, known)]
+    one, other = (int(version) if version.isdecimal() else 0 for version in versions)
+    return one > other
+
+
+def decides_alike(one: TaskSession, other: TaskSession) -> bool:
+    """Whether two views of a session have in common all that decisions are made from."""
+    same = one.metadata.uid == other.metadata.uid and one.metadata.generation == other.metadata.generation
+    deleting = one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
+    return same and deleting and one.status == other.status

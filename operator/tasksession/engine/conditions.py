@@ -96,7 +96,7 @@ class ConditionEvaluator:
         asked = {"id": self._asked, "expression": condition.expression, "data": data, "now": now.isoformat()}
         try:
             question = json.dumps(asked).encode() + b"\n"
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise _NoAnswerError("the session is not in a form that can be asked about") from error
         if len(question) > _LARGEST_QUESTION:
             raise _NoAnswerError(f"session and policy together are larger than {_LARGEST_QUESTION >> 20} MiB")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,8 +19,8 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
 from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client
-from tasksession.cluster.errors import ClusterError, Unstorable
-from tasksession.engine.attempts import Attempt, Attempts, is_ungranted
+from tasksession.cluster.errors import ClusterError
+from tasksession.engine.attempts import Attempt, Attempts, decides_alike, is_newer, is_ungranted
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
@@ -29,10 +28,11 @@ from tasksession.engine.memory import Memory, key_of
 from tasksession.engine.pacing import LEAST_SECONDS, Pacing
 from tasksession.engine.queue import NORMAL, Key, WorkQueue
 from tasksession.engine.reviews import Reviewer
+from tasksession.engine.unstored import Unstored
 from tasksession.lifecycle import actions
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.ending import last_resort
-from tasksession.lifecycle.observed import Observed, ObservedJob, Progress, Refusal
+from tasksession.lifecycle.observed import Observed, ObservedJob, Progress
 from tasksession.lifecycle.plan import plan
 from tasksession.lifecycle.status import reason_of
 from tasksession.lifecycle.task_job import asking_job, belongs, is_joined, job_name
@@ -94,8 +94,8 @@ class Reconciler:
         self._attempts = Attempts()
         self._asked: dict[str, int] = {}
         self._identity_missing: dict[str, str] = {}
-        self._pacing = Pacing()
-        self._unstored: set[str] = set()
+        self._pacing = Pacing(memory, guards)
+        self._unstored = Unstored()
 
     def recheck(self, session: TaskSession, *, order: float = NORMAL) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
@@ -155,7 +155,10 @@ class Reconciler:
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
-        pause = 0.0 if removed else self._pause(session)
+        uid = session.metadata.uid
+        # One that has rights to lose is never left alone.
+        may_wait = is_ungranted(session) or self._attempts.took_rights(uid)
+        pause = self._pacing.left(session, self._asked.get(uid)) if may_wait and not removed else 0.0
         if pause:
             self._queue.add_later(key_of(session), pause)
             return False
@@ -189,38 +192,12 @@ class Reconciler:
             if not self._attempts.left_rights(session.metadata.uid):
                 self._reviewer.settle(session.metadata.uid)
 
-    def _pause(self, session: TaskSession) -> float:
-        """For how long to leave a session alone; one that has rights to lose is never left alone."""
-        uid = session.metadata.uid
-        if session.status.state is State.ACTIVE and not self._attempts.took_rights(uid):
-            return 0.0
-        return self._pacing.left(uid, self._facts(session))
-
-    def _facts(self, session: TaskSession) -> Hashable:
-        """All that matters for what comes next and that an event may bring: not labels, not managedFields."""
-        metadata, job = session.metadata, self._memory.job_of(session)
-        about_job: Hashable = None
-        if job is not None:
-            ended = job.end is not None
-            about_job = job.uid, job.session, job.suspended, job.service_account, job.being_deleted, ended
-        return (
-            metadata.generation,
-            metadata.deletion_timestamp,
-            session.status.state,
-            about_job,
-            self._asked.get(metadata.uid),
-            self._guards.missing(),
-            self._guards.stamped_since(),
-        )
-
     def _backs_off(self, attempt: Attempt) -> bool:
         """Whether somebody else's writes were in the way too often: the others' work goes first then."""
         if attempt.conflicts <= _CONFLICTS:
             return False
         session, attempt.conflicts = attempt.session, 0
-        seconds = self._pacing.contended(session.metadata.uid, self._facts(session))
-        fields = {"session": session.metadata.name, "namespace": session.metadata.namespace, "seconds": seconds}
-        _logger.warning("a session is changed by somebody all the time, and is left alone for a while", extra=fields)
+        seconds = self._pacing.contended(session, self._asked.get(session.metadata.uid))
         self._attempts.fail(attempt, removed=False)
         self._queue.add_later(key_of(session), seconds)
         return True
@@ -230,7 +207,7 @@ class Reconciler:
         attempt = self._attempts.resume(session.metadata.uid)
         if attempt is None:
             return None
-        if _is_newer(session, attempt.session):
+        if is_newer(session, attempt.session):
             self._follow(attempt, session)
         if is_ungranted(attempt.session) and attempt.refusal is None:
             attempt.review = None
@@ -319,7 +296,9 @@ class Reconciler:
                 self._memory.lose_session(attempt.session)
             if outcome.refusal is not None:
                 if isinstance(action, actions.WriteStatus):
-                    self._not_stored(attempt, action, outcome.refusal)
+                    if action.announcement is not None and self._unstored.is_news(action):
+                        self._announce(attempt.session, action.announcement)
+                    self._unstored.take(attempt.session, action, outcome.refusal)
                 attempt.refusal = outcome.refusal
                 return False
             if outcome.stale:
@@ -327,25 +306,6 @@ class Reconciler:
                 await self._refresh(attempt, keep=isinstance(action, actions.WriteStatus))
                 return False
         return True
-
-    def _not_stored(self, attempt: Attempt, action: actions.WriteStatus, refusal: Refusal) -> None:
-        """Say of a status that cannot be stored what it would have said. Raises Unstorable for a last one.
-
-        A grant whose status is not stored is taken back: nobody could see it, nor end it after a restart.
-        """
-        session = attempt.session
-        uid = session.metadata.uid
-        fields = {"session": action.name, "namespace": action.namespace, "error": refusal.message}
-        if not action.status.state.final:
-            _logger.error("a status cannot be stored: the session is ended", extra=fields)
-            return
-        if uid not in self._unstored:
-            self._unstored.add(uid)
-            unsaved = session.model_copy(update={"status": action.status})
-            _logger.info("session ended", extra=session_record(unsaved, removed=False))
-            if action.announcement is not None:
-                self._announce(session, action.announcement)
-        raise Unstorable(f"the status of TaskSession {action.namespace}/{action.name}: {refusal.message}")
 
     async def _take_rights(self, attempt: Attempt, decision: Decision) -> None:
         """Delete all RoleBindings side by side: one that cannot be deleted must not protect the others.
@@ -387,7 +347,8 @@ class Reconciler:
             }
             _logger.info("session granted", extra=fields)
         if after.final and not before.final:
-            _logger.info("session ended", extra=session_record(session, removed=False))
+            if session.metadata.uid not in self._unstored:
+                _logger.info("session ended", extra=session_record(session, removed=False))
             self._forget(session)
             self._wake_waiting(session.spec.policy)
 
@@ -403,7 +364,7 @@ class Reconciler:
             self._memory.lose_session(attempt.session)
             return
         session = session_of(found)
-        if not keep or not _decides_alike(before, session):
+        if not keep or not decides_alike(before, session):
             attempt.progress, attempt.review, attempt.refusal = Progress(), None, None
         self._memory.see_session(session)
         if session.metadata.uid != metadata.uid:
@@ -430,7 +391,7 @@ class Reconciler:
         if known is None or known.metadata.uid != attempt.session.metadata.uid:
             self._queue.add(key, 0.0)
             return True
-        if _is_newer(known, attempt.session):
+        if is_newer(known, attempt.session):
             self._follow(attempt, known)
         return False
 
@@ -463,10 +424,9 @@ class Reconciler:
             self._deadlines.arm(key, self._client.clock.monotonic_at(decision.look_again))
         live = session.status.state is State.ACTIVE
         if is_ungranted(session):
-            left = (decision.look_again - self._client.clock.now()).total_seconds() if decision.look_again else None
-            self._pacing.rested(
-                session.metadata.uid, self._facts(session), seconds=LEAST_SECONDS if left is None else left
-            )
+            look_again = decision.look_again
+            left = (look_again - self._client.clock.now()).total_seconds() if look_again else LEAST_SECONDS
+            self._pacing.rested(session, self._asked.get(session.metadata.uid), seconds=left)
         if live and session.metadata.uid in self._asked:
             # The policy's answers could not be had; the rights stay until they can, or until the deadline.
             self._queue.add_later(key, _RECHECK_SECONDS)
@@ -478,7 +438,7 @@ class Reconciler:
         self._attempts.forget(uid)
         self._reviewer.settle(uid)
         self._pacing.forget(uid)
-        self._unstored.discard(uid)
+        self._unstored.forget(uid)
         self._asked.pop(uid, None)
         self._identity_missing.pop(uid, None)
 
@@ -495,20 +455,6 @@ class Reconciler:
         for session in oldest[:_WOKEN]:
             self._pacing.forget(session.metadata.uid)
             self._queue.add(key_of(session), NORMAL)
-
-
-def _is_newer(session: TaskSession, known: TaskSession) -> bool:
-    """Whether a view of a session is newer than another one; a version that is no number is taken for the oldest."""
-    versions = [view.metadata.resource_version or "" for view in (session, known)]
-    one, other = (int(version) if version.isdecimal() else 0 for version in versions)
-    return one > other
-
-
-def _decides_alike(one: TaskSession, other: TaskSession) -> bool:
-    """Whether two views of a session have in common all that decisions are made from."""
-    same = one.metadata.uid == other.metadata.uid and one.metadata.generation == other.metadata.generation
-    deleting = one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
-    return same and deleting and one.status == other.status
 
 
 def failure_fields(key: Key, error: BaseException, delay: float) -> dict[str, Any]:

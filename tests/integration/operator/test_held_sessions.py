@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from tests.support.world import World
 _LABELS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/tasksession-reserved-labels"
 
 
-def hold(world: World, name: str) -> Iterator[None]:
+@contextmanager
+def held(world: World, name: str) -> Iterator[None]:
     """Have an object of Jane's hold a TaskSession, and delete that in the foreground; lets go of it at the end."""
     owner = {"apiVersion": "tasksession.dev/v1alpha1", "kind": "TaskSession", "name": name, "blockOwnerDeletion": True}
     anchor: Object = {
@@ -66,19 +68,16 @@ def test_a_session_held_in_deletion_ends_and_makes_room(world: World, other: Wor
         identity = world.wait_state("one", "Active")["serviceAccountName"]
         other.request("two")
         other.wait_reason("two", "LimitReached")
-        holding = hold(world, "one")
-        next(holding)
-        assert world.wait_state("one", "Revoked", timeout=10)["endReason"] == "SessionDeleted"
-        assert not world.has_rights(identity)
-        other.wait_state("two", "Active", timeout=10)
-        assert "finalizers" in world.session("one")["metadata"]
-        [record] = process.lines("session ended")
-        assert (record["session"], record["state"], record["end_reason"]) == ("one", "Revoked", "SessionDeleted")
-        assert len(record["grants"]) == 1
-        wait_for(lambda: _told(world, "one", "SessionDeleted"), timeout=10, what="the Event")
-        world.wait_nothing_left()
-        for _ in holding:
-            pass
+        with held(world, "one"):
+            assert world.wait_state("one", "Revoked", timeout=10)["endReason"] == "SessionDeleted"
+            assert not world.has_rights(identity)
+            other.wait_state("two", "Active", timeout=10)
+            assert "finalizers" in world.session("one")["metadata"]
+            [record] = process.lines("session ended")
+            assert (record["session"], record["state"], record["end_reason"]) == ("one", "Revoked", "SessionDeleted")
+            assert len(record["grants"]) == 1
+            wait_for(lambda: _told(world, "one", "SessionDeleted"), timeout=10, what="the Event")
+            wait_for(lambda: not world.all_children(), timeout=10, what="its children to be gone")
         wait_for(lambda: world.admin.find(f"{world.sessions}/one") is None, timeout=10, what="the object to go")
         assert len(process.lines("session ended")) == 1
 
@@ -87,7 +86,7 @@ def test_a_waiting_session_held_in_deletion_is_never_granted(world: World, opera
     """It waited for its Job; when that comes, there is nothing to join any more."""
     world.request("bundle", task={"job": {"name": "work"}})
     world.wait_reason("bundle", "JobNotFound")
-    for _ in hold(world, "bundle"):
+    with held(world, "bundle"):
         assert world.wait_state("bundle", "Revoked", timeout=10)["endReason"] == "SessionDeleted"
         marks = {"tasksession.dev/session": "bundle"}
         job = {"metadata": {"name": "work", "annotations": marks}, "spec": world.job_spec()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, refusal
+from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, is_too_large, refusal
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,20 @@ def test_an_answer_becomes_the_exception_that_callers_handle(
     assert type(error) is kind
     assert (error.status, error.reason, error.message, error.retry_after) == (status, reason, message, 2.0)
     assert message in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [
+        (413, "Request entity too large: limit is 3145728", True),
+        (500, "etcdserver: request is too large", True),
+        (500, "rpc error: code = ResourceExhausted desc = trying to send message larger than max (2 vs. 1)", True),
+        (500, "etcdserver: request timed out", False),
+        (403, "request is too large, said somebody's webhook", False),
+    ],
+)
+def test_an_object_that_is_too_large_is_told_from_a_server_in_trouble(
+    status: int, message: str, expected: bool
+) -> None:
+    """The API server calls both its own fault; only the first is not worth another try."""
+    assert is_too_large(refusal(status=status, reason="", message=message, retry_after=None)) is expected
