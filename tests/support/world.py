@@ -109,6 +109,10 @@ class World:
         """Take the verb `use` from Jane."""
         self.admin.delete(self.path("RoleBinding", "uses-policy"))
 
+    def bind(self, name: str, *, role: str, user: str) -> None:
+        """Bind a ClusterRole to somebody else in this namespace."""
+        self.admin.apply(_binding(name, self.namespace, role, user), namespace=self.namespace)
+
     # Sessions
 
     def manifest(self, name: str, **spec: Any) -> Object:
