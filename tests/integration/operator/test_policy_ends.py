@@ -137,7 +137,7 @@ def test_an_orphaned_rolebinding_is_deleted_by_the_sweep(world: World, sweeping:
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "ServiceAccount", "name": identity, "namespace": world.namespace}],
     }
-    with world.without_guards("reserved-names", "subjects"):
+    with world.without_guards("reserved-names", "reserved-labels", "subjects"):
         world.admin.create(world.path("RoleBinding"), binding)
     with sweeping:
         wait_for(lambda: not world.children("RoleBinding"), timeout=15, what="the orphan to be deleted")
