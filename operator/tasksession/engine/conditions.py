@@ -81,6 +81,8 @@ class ConditionEvaluator:
                 except TimeoutError:
                     slow = condition.name
                     problem = f"it took longer than {self._answer_seconds:g} s"
+                    if answers:
+                        problem = f"with those before it, {problem}"
                     answers.append(ConditionAnswer(condition.name, holds=False, problem=problem))
                 except _NoAnswerError as error:
                     answers.append(ConditionAnswer(condition.name, holds=False, problem=str(error)))

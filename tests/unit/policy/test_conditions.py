@@ -306,3 +306,44 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     except FileNotFoundError:
         return False
+
+
+#: A child that takes 0.15 seconds for each answer, which is yes.
+_LEISURELY = """
+import json, sys, time
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    time.sleep(0.15)
+    print(json.dumps({"id": json.loads(line)["id"], "holds": True, "problem": None}), flush=True)
+"""
+
+
+async def test_all_conditions_of_a_session_may_take_as_long_as_one() -> None:
+    """Many that are each just quick enough hold nobody up for longer than one that is too slow."""
+    evaluator = ConditionEvaluator(answer_seconds=0.4, worker=(sys.executable, "-c", _LEISURELY))
+    try:
+        answers = await ask(evaluator, *["true"] * 12)
+    finally:
+        await evaluator.close()
+    held = [answer.holds for answer in answers]
+    assert held == sorted(held, reverse=True)
+    assert 0 < held.count(True) < 4
+    assert any("took longer" in str(answer.problem) for answer in answers)
+
+
+async def test_one_namespace_does_not_keep_the_others_waiting() -> None:
+    """Of ten sessions of one namespace that came first, two at most are asked about before the one of another."""
+    evaluator = ConditionEvaluator(answer_seconds=5.0, worker=(sys.executable, "-c", _LEISURELY))
+    done: list[str] = []
+
+    async def one(namespace: str) -> None:
+        await ask(evaluator, "true", metadata={"namespace": namespace})
+        done.append(namespace)
+
+    try:
+        many = [asyncio.create_task(one("many")) for _ in range(10)]
+        await asyncio.sleep(0)
+        await asyncio.gather(one("other"), *many)
+    finally:
+        await evaluator.close()
+    assert done.index("other") <= 2
