@@ -5,9 +5,9 @@ API server enforces them on every write, whereas a model that refused a stored o
 looser schema, would keep its session from ever being ended. So reading must never fail on a mere bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -54,6 +54,15 @@ class KubernetesModel(BaseModel):
 
         Nothing changes it: models are immutable, and a copy gets a set of its own.
         """
+        self._share_given()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy, with other values for some fields."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._share_given()
+        return copied
+
+    def _share_given(self) -> None:
         given = self.__pydantic_fields_set__
         shared = _GIVEN.setdefault(frozenset(given), given)
         object.__setattr__(self, "__pydantic_fields_set__", shared)

@@ -2,7 +2,7 @@
 
 The models mark fields as `Shared`, and what is read of Jobs is shared as well. A shared value must never be changed:
 models are immutable, and templates are only ever read. The pool holds nothing that matters: what was pushed out of it
-is kept once more the next time.
+is kept once more the next time. It is bounded in number and in size, and large templates are not put into it.
 """
 
 import json
@@ -13,31 +13,74 @@ from pydantic import AfterValidator
 
 #: How many different values are known at once.
 _LIMIT = 16_384
+#: How large all templates are together that are known at once, in characters of JSON.
+_TEXT_LIMIT = 4 << 20
+#: Of a template that is not large: its values, the lists and objects among them, and the characters of its texts.
+_VALUES, _CHARACTERS = 400, 8192
 
 _Value = TypeVar("_Value")
 
 _pool: dict[Hashable, Any] = {}
+_templates: dict[str, dict[str, Any]] = {}
+_text = 0
+
+
+class LargeTemplate(dict[str, Any]):
+    """A template that takes more memory than one would keep for every session."""
 
 
 def share(value: _Value) -> _Value:
     """Return the one value that is kept of all equal ones; one that cannot be compared is returned as it is."""
     try:
-        return _kept(value, value)
+        hash(value)
     except TypeError:
         return value
-
-
-def share_template(template: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the template that is kept of all those that are the same in JSON."""
-    return None if template is None else _kept(json.dumps(template, sort_keys=True), template)
-
-
-def _kept(key: Any, value: _Value) -> _Value:
     if len(_pool) >= _LIMIT:
         _pool.clear()
     # Of equal values that are not of one type, such as 1 and True, each is its own.
-    kept: _Value = _pool.setdefault((type(value), key), value)
+    kept: _Value = _pool.setdefault((type(value), value), value)
     return kept
+
+
+def share_template(template: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the template that is kept of all those that are the same in JSON; a large one is marked as such."""
+    global _text
+    if template is None or isinstance(template, LargeTemplate):
+        return template
+    if is_large(template):
+        return LargeTemplate(template)
+    key = json.dumps(template, sort_keys=True)
+    known = _templates.get(key)
+    if known is None:
+        _text += len(key)
+        if _text > _TEXT_LIMIT or len(_templates) >= _LIMIT:
+            _templates.clear()
+            _text = len(key)
+        known = _templates[key] = template
+    return known
+
+
+def is_large(value: Any) -> bool:
+    """Whether a value has many parts, or long texts; it is looked at no further than needed to tell."""
+    values, characters = 0, 0
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        values += 1
+        if isinstance(each, str):
+            characters += len(each)
+        elif isinstance(each, dict):
+            values += len(each)
+            if values <= _VALUES:
+                waiting.extend(each)
+                waiting.extend(each.values())
+        elif isinstance(each, list | tuple):
+            values += len(each)
+            if values <= _VALUES:
+                waiting.extend(each)
+        if values > 2 * _VALUES or characters > _CHARACTERS:
+            return True
+    return False
 
 
 Shared = AfterValidator(share)

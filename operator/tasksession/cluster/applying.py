@@ -18,13 +18,17 @@ from tasksession.api import names
 from tasksession.api.partial import session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
-from tasksession.cluster.client import Client, Object
+from tasksession.cluster.client import MERGE_PATCH, Client, Object
 from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, is_too_large
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import STATUS, Child, ObservedJob, Progress, Refusal, RefusalKind
 
 _logger = logging.getLogger(__name__)
+
+
+#: How long the API server may take to write the status of an object as large as it stores, in seconds.
+_LARGE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +213,8 @@ class Applier:
         }
         path = paths.one("TaskSession", action.namespace, action.name) + "/status"
         try:
-            written = await self._client.merge_patch(path, body)
+            timeout = _LARGE_SECONDS if action.forgets_field_managers else None
+            written = await self._client.request("PATCH", path, body, content_type=MERGE_PATCH, timeout=timeout)
         except (Missing, Conflict):
             return Outcome(progress, stale=True)
         except Refused as error:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tasksession.api.conditions import State
-from tasksession.api.partial import session_of
+from tasksession.api.partial import lean, session_of
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
 from tasksession.engine.queue import NORMAL, Key
@@ -119,6 +119,7 @@ class Memory:
             if known.metadata.uid != session.metadata.uid:
                 self._bury(key, known)
             self.unfinished.take_out(known)
+        session = lean(session)
         self._sessions[key] = session
         self.unfinished.take_in(session)
         return True

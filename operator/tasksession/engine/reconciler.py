@@ -14,14 +14,15 @@ from datetime import timedelta
 from typing import Any
 
 from tasksession.api.conditions import Reason, State
-from tasksession.api.partial import session_of
+from tasksession.api.partial import is_cut, problem_with, session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
-from tasksession.cluster.applying import Applier
+from tasksession.cluster.applying import Applier, Outcome
 from tasksession.cluster.client import Client
 from tasksession.cluster.errors import ClusterError
 from tasksession.engine.attempts import Attempt, Attempts, decides_alike, is_newer, is_ungranted
 from tasksession.engine.deadlines import Deadlines
+from tasksession.engine.denials import Denials
 from tasksession.engine.guards import Guards
 from tasksession.engine.job_requests import JobRequests
 from tasksession.engine.memory import Memory, key_of
@@ -96,6 +97,7 @@ class Reconciler:
         self._identity_missing: dict[str, str] = {}
         self._pacing = Pacing(memory, guards)
         self._unstored = Unstored()
+        self._denials = Denials(self._applier, wrote=self._wrote_denial, announce=self._announce)
 
     def recheck(self, session: TaskSession, *, order: float = NORMAL) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
@@ -151,6 +153,7 @@ class Reconciler:
                 await self.reconcile(key)
             except ClusterError as error:
                 _logger.warning("a session is left to the next start", extra=failure_fields(key, error, 0.0))
+        await self._denials.stop()
         await self._events.drain()
 
     async def _drive(self, session: TaskSession, *, removed: bool) -> bool:
@@ -270,10 +273,22 @@ class Reconciler:
         uid = attempt.session.metadata.uid
         asked = self._asked.get(uid)
         live = attempt.session.status.state is State.ACTIVE
+        if is_cut(attempt.session) and not await self._read_whole(attempt):
+            return
         review = await self._reviewer.review(attempt.session, live=live)
         attempt.review = review
         if review.goes_on and self._asked.get(uid) == asked:
             self._asked.pop(uid, None)
+
+    async def _read_whole(self, attempt: Attempt) -> bool:
+        """Read a session of which memory holds a part; False where it is another one, or none, by now."""
+        metadata = attempt.session.metadata
+        found = await self._client.find(paths.one("TaskSession", metadata.namespace, metadata.name))
+        if found is None or found["metadata"]["uid"] != metadata.uid:
+            await self._refresh(attempt, keep=False)
+            return False
+        attempt.session = session_of(found)
+        return problem_with(attempt.session) is None
 
     async def _apply(self, attempt: Attempt, decision: Decision) -> bool:
         """Carry out a decision's actions in order; False where one was refused or no longer meets what it was for."""
@@ -283,6 +298,10 @@ class Reconciler:
             await self._take_rights(attempt, decision)
             return True
         for action in decision.actions:
+            if isinstance(action, actions.WriteStatus) and problem_with(attempt.session) is not None:
+                self._denials.put(attempt.session, action)
+                attempt.progress = replace(attempt.progress, written_elsewhere=True)
+                continue
             outcome = await self._applier.apply(action, attempt.progress)
             attempt.progress = outcome.progress
             if outcome.job is not None:
@@ -327,6 +346,15 @@ class Reconciler:
             attempt.progress = (await self._applier.apply(resort, progress)).progress
         raise failed[0]
 
+    def _wrote_denial(self, session: TaskSession, outcome: Outcome) -> None:
+        """Take in that the status of a session that cannot be read was written, or that there is a newer one."""
+        if outcome.session is None:
+            self._queue.add(key_of(session), NORMAL)
+            return
+        self._memory.see_session(outcome.session)
+        _logger.info("session ended", extra=session_record(outcome.session, removed=False))
+        self._forget(outcome.session)
+
     def _announce(self, session: TaskSession, announcement: actions.Announcement) -> None:
         """Tell of the session, and of what it means for a Job that its author created."""
         self._events.post(events.about_session(session), announcement)
@@ -338,6 +366,9 @@ class Reconciler:
         """Go on with a newer view of the session, and tell what has become of it, whoever's write that was."""
         before, after = attempt.session.status.state, session.status.state
         attempt.session = session
+        if is_cut(session):
+            # What was judged is not in this view: it is read, and judged, again.
+            attempt.review = None
         if after is State.ACTIVE and before is not State.ACTIVE:
             self._attempts.granted(session.metadata.uid)
             fields = {

@@ -33,6 +33,10 @@ _ENDING_CONDITIONS = {
 }
 
 
+#: No annotation of ours, and no message, is used that is longer than this.
+_LONGEST_TEXT = 8192
+
+
 @dataclass(frozen=True, slots=True)
 class JobEnd:
     """The first ending condition of a Job: outcome, the controller's reason and message, and when it was set."""
@@ -121,10 +125,15 @@ def _request_of(annotations: Mapping[str, str]) -> JobRequest | None:
         return None
     return JobRequest(
         policy=policy,
-        ttl=annotations.get(names.TTL_ANNOTATION),
-        reason=annotations.get(names.REASON_ANNOTATION),
-        access=annotations.get(names.ACCESS_ANNOTATION),
+        ttl=_cut(annotations.get(names.TTL_ANNOTATION)),
+        reason=_cut(annotations.get(names.REASON_ANNOTATION)),
+        access=_cut(annotations.get(names.ACCESS_ANNOTATION)),
     )
+
+
+def _cut(text: str | None) -> str | None:
+    """Keep no more of a text than shows that it is too long."""
+    return text if text is None or len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT + 1]
 
 
 def _groups_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
@@ -152,7 +161,7 @@ def _end_of(job: Mapping[str, Any]) -> JobEnd | None:
             return JobEnd(
                 outcome=outcome,
                 reason=condition.get("reason") or "",
-                message=condition.get("message") or "",
+                message=str(condition.get("message") or "")[:_LONGEST_TEXT],
                 time=_moment(condition.get("lastTransitionTime")),
             )
     return None
@@ -234,6 +243,8 @@ class Progress:
     role_bindings_gone: bool = False
     timer_gone: bool = False
     stopped: bool = False
+    written_elsewhere: bool = False
+    """The status that was decided is written beside all attempts: nothing is left to decide in this one."""
 
     @property
     def for_next_attempt(self) -> "Progress":

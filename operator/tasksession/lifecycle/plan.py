@@ -42,6 +42,8 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
         return remove_leftovers(session, observed)
     if session.status.state.final:
         return _finished(session, observed, now)
+    if observed.progress.written_elsewhere:
+        return NOTHING
     if problem_with(session) is not None:
         return end_unreadable(session, observed, now)
     if session.status.state != State.ACTIVE:

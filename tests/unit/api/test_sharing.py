@@ -65,6 +65,19 @@ def test_the_pool_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share(("again", 1)) is share(("again", 1))
 
 
+def test_templates_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many templates there are, what is shared of them stays within megabytes; large ones are not shared."""
+    monkeypatch.setattr(sharing, "_templates", {})
+    monkeypatch.setattr(sharing, "_text", 0)
+    for number in range(2000):
+        share_template({"spec": {"text": f"{number}" + "x" * 8000}})
+    assert sum(map(len, sharing._templates)) <= sharing._TEXT_LIMIT
+    before = len(sharing._templates)
+    large = share_template({"spec": {"many": [{}] * 1000}})
+    assert isinstance(large, sharing.LargeTemplate)
+    assert len(sharing._templates) == before
+
+
 def test_a_manifest_does_not_change_what_is_shared() -> None:
     """The Job that is built from a template is suspended; the template, which others share, stays as it was."""
     session = read(name="a")

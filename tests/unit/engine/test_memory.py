@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tasksession.api.partial import lean
 from tasksession.api.session import TaskSession
 from tasksession.engine.memory import Memory, key_of
 from tasksession.engine.queue import NORMAL
@@ -32,7 +33,7 @@ def test_an_older_view_never_replaces_a_newer_one() -> None:
     assert memory.see_session(version(make.active(), 12))
     assert not memory.see_session(version(make.session(), 11))
     assert not memory.see_session(version(make.session(), 12))
-    assert memory.session(KEY) == version(make.active(), 12)
+    assert memory.session(KEY) == lean(version(make.active(), 12))
     assert memory.see_job(make.job(version=30))
     assert not memory.see_job(make.job(version=29))
 
@@ -50,7 +51,7 @@ def test_a_session_created_again_buries_the_one_before() -> None:
     old, new = version(make.active(), 12), version(make.session(uid=OTHER_UID), 20)
     memory.see_session(old)
     assert memory.see_session(new)
-    assert memory.removed(KEY) == (old,)
+    assert memory.removed(KEY) == (lean(old),)
     assert not memory.lose_session(version(old, 19))
     assert memory.session(KEY) == new
     memory.cleared(old)
