@@ -82,7 +82,7 @@ ELSE: list[Any] = [
     ({}, {"revoked": True}, "what the Job's annotations say"),
     ({}, {"ttlSecondsAfterFinished": 60}, "what the Job's annotations say"),
     ({}, {"notAfter": "2030-01-01T00:00:00Z"}, "what the Job's annotations say"),
-    ({}, {"token": {"audiences": ["vault"]}}, "what the Job's annotations say"),
+    ({}, {"token": {}}, "what the Job's annotations say"),
     ({"labels": None}, {}, "has the labels of a session"),
     ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, {}, "has the labels of a session"),
     ({"labels": {"app.kubernetes.io/managed-by": "tasksession", "a": "b"}}, {}, "has the labels of a session"),
