@@ -1,4 +1,4 @@
-"""Row 17: what one tenant stores, however large, deep or numerous, harms that tenant alone."""
+"""Row 18: what one tenant stores, however large, deep or numerous, harms that tenant alone."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
         f"another tenant's session took {quiet:.2f} s before hostile objects, {in_the_watch:.2f} s beside them, and "
         f"{at_start:.2f} s after a start with them",
     )
-    note_one(record_property, row="17", fault="deep, wide and large objects of every kind")
+    note_one(record_property, row="18", fault="deep, wide and large objects of every kind")
 
 
 _MANY = 100
@@ -246,4 +246,4 @@ def test_two_hundred_megabytes_slow_nobody(tenants: Tenants, record_property: Re
     assert at_start < 4 * max(quiet, 0.1)
     assert in_sweeps < 4 * max(quiet, 0.1)
     assert invariants.crashes(tenants.operator.log.read_text()) == []
-    note_one(record_property, row="17", fault="200 objects of a megabyte")
+    note_one(record_property, row="18", fault="200 objects of a megabyte")

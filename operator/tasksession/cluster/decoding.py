@@ -102,3 +102,10 @@ async def read_object(content: Content, *, text_as: str = "") -> dict[str, Any] 
 def fragment_of(found: Any, *, size: int) -> Fragment | None:
     """Make a Fragment of what a scanner found; None where that was no object."""
     return Fragment(found, too_large=size > LARGEST) if isinstance(found, dict) else None
+
+
+def is_named(item: dict[str, Any] | None) -> bool:
+    """Whether an object of a list, or of an event, can be told from others: whoever is given it asks for this first."""
+    if not isinstance(item, Fragment):
+        return item is not None
+    return all(item["metadata"].get(key) for key in ("name", "uid", "resourceVersion"))

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from tasksession.api.fragment import LARGEST
-from tasksession.cluster.decoding import fragment_of, object_of, scan
+from tasksession.cluster.decoding import fragment_of, is_named, object_of, scan
 from tasksession.cluster.skeleton import EVENT, Scanner
 
 #: How every event begins; the object follows.
@@ -61,7 +61,7 @@ class Frames:
             end = raw.rfind(_END)
             if begin is not None and end > begin.end():
                 item = await object_of(raw[begin.end() : end])
-                return None if item is None else (begin[1].decode(), item)
+                return (begin[1].decode(), item) if item is not None and is_named(item) else None
             if not raw.strip():
                 return None
             scanner = Scanner(EVENT)
@@ -71,4 +71,4 @@ class Frames:
         kind = found.get("type")
         # Others may go on: what is as large as this may come again and again.
         await asyncio.sleep(0)
-        return (kind, item) if isinstance(kind, str) and item is not None else None
+        return (kind, item) if isinstance(kind, str) and item is not None and is_named(item) else None

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from tasksession.api.fragment import LARGEST
-from tasksession.cluster.decoding import Content, decode, fragment_of, object_of, scan
+from tasksession.cluster.decoding import Content, decode, fragment_of, is_named, object_of, scan
 from tasksession.cluster.errors import Unreachable
 from tasksession.cluster.skeleton import LIST, PARTS, Scanner
 
@@ -139,7 +139,7 @@ class _Page:
             yield item
         for begin, end in self._spans:
             found = await object_of(self._raw[begin:end])
-            if found is not None:
+            if found is not None and is_named(found):
                 yield found
 
 
@@ -165,7 +165,7 @@ async def _read_alone(content: Content, begin: bytes) -> _Page:
     items = []
     for item in found.get("items") or ():
         one = fragment_of(item, size=_HELD)
-        if one is not None:
+        if one is not None and is_named(one):
             items.append(one)
     return _Page(found.get("metadata") or {}, size=_HELD, items=items)
 

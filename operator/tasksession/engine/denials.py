@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from tasksession.api.session import TaskSession
 from tasksession.cluster.applying import Applier, Outcome
@@ -39,11 +40,15 @@ class Denials:
         self._announce = announce
         self._waiting: dict[str, tuple[TaskSession, WriteStatus]] = {}
         self._told: dict[str, None] = {}
+        self._full: dict[str, str] = {}
         self._writing: asyncio.Task[None] | None = None
 
     def put(self, session: TaskSession, action: WriteStatus) -> None:
         """Have a status written in its turn."""
         uid = session.metadata.uid
+        if self._full.get(uid) == session.metadata.resource_version:
+            # There is no room for it until the object is another one.
+            return
         if uid not in self._waiting and len(self._waiting) >= _LIMIT:
             return
         self._waiting[uid] = (session, action)
@@ -72,6 +77,8 @@ class Denials:
     async def _write(self, session: TaskSession, action: WriteStatus) -> None:
         try:
             outcome = await self._applier.apply(action, Progress())
+            if outcome.progress.unstorable:
+                _remember(self._full, session.metadata.uid, session.metadata.resource_version)
         except ClusterError as error:
             _logger.warning("a denial could not be written", extra={**_fields(session), "error": str(error)})
             self._tell(session, action)
@@ -87,11 +94,18 @@ class Denials:
         uid = session.metadata.uid
         if action.announcement is None or uid in self._told:
             return
-        self._told[uid] = None
-        if len(self._told) > _LIMIT:
-            del self._told[next(iter(self._told))]
+        _remember(self._told, uid, None)
         message = f"{action.announcement.message} Its status cannot be stored: delete it."
         self._announce(session, replace(action.announcement, message=message))
+
+
+_Value = TypeVar("_Value")
+
+
+def _remember(known: dict[str, _Value], uid: str, value: _Value) -> None:
+    known[uid] = value
+    if len(known) > _LIMIT:
+        del known[next(iter(known))]
 
 
 def _fields(session: TaskSession) -> dict[str, str]:
