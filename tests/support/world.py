@@ -60,6 +60,9 @@ class World:
         name = f"t-{secrets.token_hex(4)}"
         self.namespace = name
         self.policy = name
+        self._audit_mark = name.encode()
+        self._audit_offset = 0
+        self._audit_lines: list[bytes] = []
         self.admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
         self.set_policy()
         self.let_use()
@@ -301,7 +304,7 @@ class World:
     def write_entries(self) -> list[dict[str, str]]:
         """Read the operator's writes in this namespace from the audit log, with names, in the order of arrival."""
         found = []
-        for line in self.cluster.audit_log.read_text().splitlines():
+        for line in self._audited():
             entry = json.loads(line)
             reference = entry.get("objectRef") or {}
             resource = reference.get("resource", "")
@@ -322,6 +325,18 @@ class World:
                 }
             )
         return sorted(found, key=lambda entry: entry["time"])
+
+    def _audited(self) -> list[bytes]:
+        """Read the audit log's lines about this namespace, and keep them: the log is the whole control plane's."""
+        with self.cluster.audit_log.open("rb") as log:
+            log.seek(self._audit_offset)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._audit_offset += len(line)
+                if self._audit_mark in line:
+                    self._audit_lines.append(line)
+        return self._audit_lines
 
     def close(self) -> None:
         """Delete the namespace and the policy."""
