@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.attacks.summary",
     "tests.support.fixtures",
     "tests.support.measured",
+    "tests.support.schedule",
 ]
