@@ -111,7 +111,7 @@ side-by-side: binaries
 
 .PHONY: timed
 timed: binaries
-	$(BIN)/python -m pytest -m timed tests/integration tests/e2e tests/benchmark
+	$(BIN)/python -m pytest -m timed tests/integration tests/faults tests/e2e tests/benchmark
 
 .PHONY: durations
 durations: binaries ## Record what each file of tests takes, for the order in which they run: tests/durations.json

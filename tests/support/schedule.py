@@ -1,7 +1,7 @@
 """Which test runs where and when: longest first, what shares a cluster in one process, what is timed alone.
 
 A pytest plugin, loaded by `tests/conftest.py`. Run side by side (`--dist loadfile`), a process takes one unit after
-the other: a file, or a folder whose files share a fixture that is dear. The order comes from `tests/durations.json`,
+the other: a file, or files that share a fixture that is dear. The order comes from `tests/durations.json`,
 what the files took when they were last recorded; it decides nothing but the order. It never leaves a test out.
 """
 
@@ -19,8 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DURATIONS = ROOT / "tests" / "durations.json"
 #: Where this names a file, what each file of tests took is written there when the run is over: `make durations`.
 RECORD = "TASKSESSION_DURATIONS"
-#: Folders whose files stay together in one process, for the sake of a cluster that only they use.
-TOGETHER = ("tests/e2e", "tests/integration/api", "tests/integration/doctor")
+#: What stays together in one process, by the beginning of its path, for the sake of a cluster that only it uses.
+TOGETHER = {
+    "tests/e2e/": "a real node",
+    "tests/integration/test_cluster_nodes.py": "a real node",
+    "tests/integration/api/": "the definitions",
+    "tests/integration/doctor/": "the doctor",
+}
 #: These come first, so that their lanes of operators end before the rest begins.
 FIRST = "tests/faults/"
 #: What a file takes that was never recorded: it goes to the front, where a long one does no harm.
@@ -30,9 +35,9 @@ LISTED = 12
 
 
 def unit_of(nodeid: str) -> str:
-    """Return the file that a test is in, or the folder that stays together."""
+    """Return the file that a test is in, or the name of what stays together."""
     file = nodeid.split("::", 1)[0]
-    return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+    return next((unit for path, unit in TOGETHER.items() if file.startswith(path)), file)
 
 
 def recorded() -> dict[str, float]:
