@@ -94,6 +94,10 @@ soak: binaries ## Random faults with 200 sessions at once for MINUTES, checked a
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
 
+.PHONY: timed
+timed: binaries ## Tests that compare times with what is promised, one after the other; want the machine to themselves
+	$(BIN)/python -m pytest -m timed tests/integration tests/faults tests/e2e tests/benchmark
+
 .PHONY: test
 test: setup ## All of check, and all tests; prints what each stage took
 	@$(BIN)/python -m tests.support.stages lint types contracts unit-once binaries side-by-side timed
@@ -108,10 +112,6 @@ unit-once: setup
 .PHONY: side-by-side
 side-by-side: binaries
 	TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks tests/faults tests/e2e tests/benchmark $(RANDOM_LIVES)
-
-.PHONY: timed
-timed: binaries
-	$(BIN)/python -m pytest -m timed tests/integration tests/faults tests/e2e tests/benchmark
 
 .PHONY: durations
 durations: binaries ## Record what each file of tests takes, for the order in which they run: tests/durations.json
