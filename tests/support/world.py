@@ -294,8 +294,16 @@ class World:
         """Prepare an operator for this namespace alone."""
         kubeconfig = operator_kubeconfig(self.admin, folder / "kubeconfig")
         return OperatorProcess(
-            kubeconfig=kubeconfig, folder=folder, namespaces=[self.namespace], arguments=list(arguments)
+            kubeconfig=kubeconfig,
+            folder=folder,
+            namespaces=[self.namespace],
+            arguments=list(arguments),
+            record=self.operator_record(),
         )
+
+    def operator_record(self) -> Path:
+        """Return a file for an operator's record that is the cluster's: what ends the cluster ends the operator."""
+        return self.cluster.folder / "pids" / f"operator-{self.namespace}-{secrets.token_hex(2)}"
 
     def writes(self) -> list[tuple[str, str]]:
         """Read the operator's writes in this namespace from the audit log: verb and resource; no Events, no Lease."""
