@@ -9,8 +9,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 COVERAGE ?= 90
-# Two processes, a file of tests to one of them: each has clusters of its own. What is timed runs alone, in e2e.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+# How many processes run tests side by side. Each has clusters of its own, and takes whole files, the longest first. They
+# wait more than they work, so there is one more of them than there are cores.
+PROCESSES ?= 3
+SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile -m "not timed"
+# The threat model is compared with the table of attacks where that is.
+UNIT := tests/unit tests/attacks/test_threat_model.py
+RANDOM_LIVES := tests/unit/lifecycle/test_state_machine.py tests/unit/lifecycle/test_broken_plans.py
 # How many random lives `make schedules` tries.
 SCHEDULES ?= 5000
 # How long `make soak` takes, and which random choices it makes.
@@ -63,11 +68,11 @@ contracts: setup ## Check which layer imports which
 
 .PHONY: unit
 unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
-	$(BIN)/python -m pytest tests/unit tests/attacks/test_threat_model.py --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest $(UNIT) --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
 
 .PHONY: schedules
 schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of them, and mistakes that have to be found
-	TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest --numprocesses auto tests/unit/lifecycle/test_state_machine.py tests/unit/lifecycle/test_broken_plans.py
+	TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest --numprocesses auto $(RANDOM_LIVES)
 
 .PHONY: integration
 integration: binaries ## Tests against a real API server
@@ -89,12 +94,28 @@ soak: binaries ## Random faults with 200 sessions at once for MINUTES, checked a
 e2e: binaries ## Tests on a real node; skipped, loudly, where none can run
 	$(BIN)/python -m pytest tests/e2e
 
+.PHONY: timed
+timed: binaries ## Tests that compare times with what is promised, one after the other; want the machine to themselves
+	$(BIN)/python -m pytest -m timed tests/integration tests/faults tests/e2e tests/benchmark
+
 .PHONY: test
-test: check schedules binaries ## All of check, and all tests
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/faults
-	$(BIN)/python -m pytest tests/e2e
-	$(BIN)/python -m pytest tests/benchmark
+test: setup ## All of check, and all tests; prints what each stage took
+	@$(BIN)/python -m tests.support.stages lint types contracts unit-once binaries side-by-side timed
+
+# The stages of `make test` that are no targets for everyday.
+
+# The random lives come later, in their full number, while tests on clusters wait.
+.PHONY: unit-once
+unit-once: setup
+	$(BIN)/python -m pytest $(UNIT) $(RANDOM_LIVES:%=--ignore=%) --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+
+.PHONY: side-by-side
+side-by-side: binaries
+	TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks tests/faults tests/e2e tests/benchmark $(RANDOM_LIVES)
+
+.PHONY: durations
+durations: binaries ## Record what each file of tests takes, for the order in which they run: tests/durations.json
+	TASKSESSION_DURATIONS=tests/durations.json TASKSESSION_SCHEDULES=$(SCHEDULES) $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/integration tests/attacks tests/faults tests/e2e $(RANDOM_LIVES)
 
 .PHONY: bench
 bench: setup binaries ## Measure against the limit, compare with the bars, write docs/performance.md; wants the machine to itself

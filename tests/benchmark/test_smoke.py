@@ -15,6 +15,7 @@ from tests.benchmark.measurement import SIZES, measure
 _FULL_ONLY = {"grant-1000"}
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(600)
 def test_the_small_size_measures_every_figure(tmp_path: Path) -> None:
     """One round of everything runs through; its ratios reach their bars; the page's results can be written from it."""

@@ -11,7 +11,7 @@ from tests.cluster.operator_process import OperatorProcess
 from tests.e2e.node_token import session_api, status_of
 from tests.support.world import World
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.timed]
 
 RUNS = 20
 GOAL_MILLISECONDS = 50

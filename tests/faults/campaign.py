@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.lives import Life, live
+from tests.faults.lives import LIVES, Life, live
+from tests.faults.side_by_side import side_by_side
 from tests.support import invariants
 from tests.support.audit import creations_and_deletions
 from tests.support.lane import Lane
@@ -61,6 +62,28 @@ def observe(lane: Lane, life: Life) -> Reference:
     reference = Reference(comparable(seen, lane), creations_and_deletions(entries), writes)
     lane.clear()
     return reference
+
+
+class References:
+    """Each life's run without faults, run when it is first asked for. Called by fixtures and tests, before any plan."""
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self._lanes = lanes
+        self._found: dict[str, Reference] = {}
+
+    def of(self, *lives: Life) -> dict[str, Reference]:
+        """Return the references of some lives by title; those that are missing are run side by side."""
+
+        def watch(lane: Lane, life: Life) -> None:
+            self._found[life.title] = observe(lane, life)
+
+        if missing := [life for life in lives if life.title not in self._found]:
+            side_by_side(self._lanes, missing, watch)
+        return {life.title: self._found[life.title] for life in lives}
+
+    def all(self) -> dict[str, Reference]:
+        """Return the references of all lives."""
+        return self.of(*LIVES)
 
 
 def comparable(seen: Snapshot, lane: Lane) -> dict[str, Any]:

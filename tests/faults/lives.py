@@ -47,7 +47,7 @@ def _complete(lane: Lane) -> None:
     lane.world.finish_pod(NAME)
 
 
-def annotate(lane: Lane, *, ttl: str = "30s") -> None:
+def annotate(lane: Lane, *, ttl: str = "20s") -> None:
     """Create an annotated Job as its requester does."""
     world = lane.world
     asked = {"policy": world.policy, "ttl": ttl, "reason": "CHG-1", "access": json.dumps(ACCESS)}

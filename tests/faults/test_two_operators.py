@@ -142,6 +142,7 @@ DISRUPTIONS = (
 )
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(400)
 def test_one_of_two_works_whatever_befalls_it(ground: Ground, tmp_path: Path, record_property: Record) -> None:
     """The standby takes over in time, sessions go on, the first ends or stands by, and the two never write in turns."""

@@ -81,6 +81,7 @@ class Lane:
             folder=folder,
             namespaces=[self.namespace],
             arguments=["--sweep-interval", str(SWEEP_SECONDS), "--request-timeout", "5", *arguments],
+            record=self.world.operator_record(),
         )
 
     def start(self) -> Lane:

@@ -60,6 +60,9 @@ class World:
         name = f"t-{secrets.token_hex(4)}"
         self.namespace = name
         self.policy = name
+        self._audit_mark = name.encode()
+        self._audit_offset = 0
+        self._audit_lines: list[bytes] = []
         self.admin.create("/api/v1/namespaces", {"metadata": {"name": name}})
         self.set_policy()
         self.let_use()
@@ -295,8 +298,16 @@ class World:
         """Prepare an operator for this namespace alone."""
         kubeconfig = operator_kubeconfig(self.admin, folder / "kubeconfig")
         return OperatorProcess(
-            kubeconfig=kubeconfig, folder=folder, namespaces=[self.namespace], arguments=list(arguments)
+            kubeconfig=kubeconfig,
+            folder=folder,
+            namespaces=[self.namespace],
+            arguments=list(arguments),
+            record=self.operator_record(),
         )
+
+    def operator_record(self) -> Path:
+        """Return a file for an operator's record that is the cluster's: what ends the cluster ends the operator."""
+        return self.cluster.folder / "pids" / f"operator-{self.namespace}-{secrets.token_hex(2)}"
 
     def writes(self) -> list[tuple[str, str]]:
         """Read the operator's writes in this namespace from the audit log: verb and resource; no Events, no Lease."""
@@ -305,7 +316,7 @@ class World:
     def write_entries(self) -> list[dict[str, str]]:
         """Read the operator's writes in this namespace from the audit log, with names, in the order of arrival."""
         found = []
-        for line in self.cluster.audit_log.read_text().splitlines():
+        for line in self._audited():
             entry = json.loads(line)
             reference = entry.get("objectRef") or {}
             resource = reference.get("resource", "")
@@ -326,6 +337,18 @@ class World:
                 }
             )
         return sorted(found, key=lambda entry: entry["time"])
+
+    def _audited(self) -> list[bytes]:
+        """Read the audit log's lines about this namespace, and keep them: the log is the whole control plane's."""
+        with self.cluster.audit_log.open("rb") as log:
+            log.seek(self._audit_offset)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._audit_offset += len(line)
+                if self._audit_mark in line:
+                    self._audit_lines.append(line)
+        return self._audit_lines
 
     def close(self) -> None:
         """Delete the namespace and the policy."""

@@ -8,8 +8,8 @@ import pytest
 
 from tests.cluster import Cluster, wait_for
 from tests.cluster.installation import CHART, NAMESPACE, RELEASE, helm, wait_until_guarded
-from tests.integration.guards.conftest import CEILING
 from tests.support.scene import LiveSession, Scene
+from tests.support.world import CEILING
 
 
 @pytest.fixture

@@ -1,23 +1,9 @@
-"""One guarded control plane for these tests, so that the guards meet nobody else's objects; a scene for each module."""
-
-import os
-from collections.abc import Iterator
+"""A scene for each module, on the guarded control plane."""
 
 import pytest
 
 from tests.cluster import Api, Cluster
-from tests.cluster.installation import install
 from tests.support.scene import LiveSession, Scene
-
-CEILING = {"clusterRoles": ["view"], "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]}
-
-
-@pytest.fixture(scope="session")
-def guarded_cluster() -> Iterator[Cluster]:
-    """Return a control plane with the chart installed, without its Deployment."""
-    with Cluster(f"guards-{os.getpid()}") as cluster:
-        install(cluster, values={"ceiling": CEILING})
-        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,8 @@ def measure(guarded_cluster: Cluster, cluster: Cluster) -> Callable[[str, Object
     return medians
 
 
+pytestmark = pytest.mark.timed
+
 # No scheduler looks at this pod.
 POD: Object = {"spec": {**POD_SPEC, "schedulerName": "nobody"}}
 ORDINARY: list[tuple[str, Object]] = [("pods", POD), ("configmaps", {"data": {"a": "b"}})]

@@ -1,25 +1,19 @@
 """A guarded control plane for the operator's tests, and for each test a world with an operator of its own."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import Cluster
-from tests.cluster.installation import install
 from tests.cluster.operator_process import OperatorProcess
-from tests.support.world import CEILING, World
+from tests.support.world import World
 
 
 @pytest.fixture(scope="session")
-def operator_cluster() -> Iterator[Cluster]:
+def operator_cluster(guarded_cluster: Cluster) -> Cluster:
     """Return a control plane with the chart installed, without its Deployment."""
-    with Cluster(f"operator-{os.getpid()}") as cluster:
-        install(cluster, values={"ceiling": CEILING})
-        # The garbage collector learns of new kinds every 30 s only, or when it starts.
-        cluster.restart("kube-controller-manager")
-        yield cluster
+    return guarded_cluster
 
 
 @pytest.fixture

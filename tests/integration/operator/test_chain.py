@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.support.world import World
 
 _DEPTH = 2000
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_EDITS = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]
+_EDITS: list[Mapping[str, list[str]]] = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]
 #: A deadline that leaves time to attack.
 _TTL = "20s"
 #: The timer rounds up to whole seconds, and garbage collection takes its moment.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
+from tests.cluster import Cluster, state
 from tests.cluster.operator_process import NAMESPACE, OperatorProcess, operator_kubeconfig
 from tests.cluster.waiting import wait_for
 from tests.support.world import SESSIONS, World
@@ -97,6 +97,13 @@ def test_probes_answer(world: World, operator: OperatorProcess) -> None:
     for path in ("/livez", "/readyz"):
         status, text = operator.probe(path)
         assert status == 200, text
+
+
+def test_an_operator_ends_with_its_cluster(world: World, operator: OperatorProcess, operator_cluster: Cluster) -> None:
+    """Its process is recorded with the cluster's: a run that is killed leaves none to the next, which ends both."""
+    recorded = state.read(operator_cluster.name)
+    assert recorded is not None
+    assert operator.pid in {each.pid for each in recorded.processes.values()}
 
 
 def test_one_of_two_works_and_the_other_takes_over(world: World, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def delete_namespace(world: World) -> None:
     world.admin.delete(f"/api/v1/namespaces/{world.namespace}")
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("delete", [delete_job, delete_session])
 def test_deletion_ends_the_rights_within_a_second(
     world: World, process: OperatorProcess, delete: Callable[[World], None]
@@ -71,6 +72,7 @@ def test_deleting_a_namespace_ends_the_rights_after_its_pods(world: World, proce
     assert not world.admin.list(world.path("Pod"))
 
 
+@pytest.mark.timed
 def test_deleting_a_namespace_with_the_operator_alive_ends_the_rights_at_once(
     world: World, process: OperatorProcess
 ) -> None:
