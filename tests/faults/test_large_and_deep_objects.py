@@ -14,10 +14,10 @@ import pytest
 from tests.cluster import Cluster, wait_for
 from tests.cluster.api import MERGE_PATCH, Object
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
-from tests.faults import invariants
 from tests.faults.oversized import field_managers, flood, nested, send, table
 from tests.faults.tables import Record, note_one
-from tests.integration.operator.world import World
+from tests.support import invariants
+from tests.support.world import World
 
 ACCESS = {"roles": [{"kind": "ClusterRole", "name": "view"}]}
 _SWEEP_SECONDS = 3

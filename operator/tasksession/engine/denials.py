@@ -77,13 +77,12 @@ class Denials:
     async def _write(self, session: TaskSession, action: WriteStatus) -> None:
         try:
             outcome = await self._applier.apply(action, Progress())
-            if outcome.progress.unstorable:
-                _remember(self._full, session.metadata.uid, session.metadata.resource_version)
         except ClusterError as error:
             _logger.warning("a denial could not be written", extra={**_fields(session), "error": str(error)})
             self._tell(session, action)
             return
         if outcome.refusal is not None:
+            _remember(self._full, session.metadata.uid, session.metadata.resource_version)
             self._tell(session, action)
         else:
             self._wrote(session, outcome)

@@ -51,9 +51,9 @@ def test_one_that_is_live_loses_its_rights_first() -> None:
     assert (write.status.state, write.status.end_reason) == (State.REVOKED, Reason.UNREADABLE)
 
 
-def test_one_whose_status_cannot_be_stored_rests() -> None:
+def test_one_whose_status_is_written_elsewhere_rests() -> None:
     """Nothing is tried again and again for it."""
-    progress = Progress(found=(), unstorable=True)
+    progress = Progress(found=(), written_elsewhere=True)
     assert plan(unreadable(make.session()), make.observed(progress=progress), make.NOW).actions == ()
 
 
