@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.api import Api
+from tests.cluster.api import Api, ApiError
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.waiting import wait_for
 from tests.support.world import SESSIONS, World
@@ -138,7 +138,11 @@ def test_an_orphaned_rolebinding_is_deleted_by_the_sweep(world: World, sweeping:
         "subjects": [{"kind": "ServiceAccount", "name": identity, "namespace": world.namespace}],
     }
     with world.without_guards("reserved-names", "reserved-labels", "subjects"):
-        world.admin.create(world.path("RoleBinding"), binding)
+        # Guards go out of force in their own time.
+        wait_for(
+            lambda: world.admin.create(world.path("RoleBinding"), binding),
+            timeout=10, what="the orphan", ignoring=(ApiError,),
+        )  # fmt: skip
     with sweeping:
         wait_for(lambda: not world.children("RoleBinding"), timeout=15, what="the orphan to be deleted")
 
