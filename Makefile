@@ -125,6 +125,10 @@ bench: setup binaries ## Measure against the limit, compare with the bars, write
 demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)
 	@KEEP='$(KEEP)' CONTEXT='$(CONTEXT)' IMAGE='$(IMAGE)' $(BIN)/python -m tests.demo
 
+.PHONY: image
+image: setup ## Build the operator's image with docker, podman or buildah (IMAGE_NAME=, BASE=, BUILDER=, TOOL=)
+	@$(BIN)/python -m tests.cluster image $(if $(IMAGE_NAME),--tag $(IMAGE_NAME)) $(if $(BASE),--base $(BASE)) $(if $(BUILDER),--builder $(BUILDER)) $(if $(TOOL),--tool $(TOOL))
+
 .PHONY: binaries
 binaries: setup ## Build what the test cluster runs, once, into the cache
 	$(BIN)/python -m tests.cluster build --node auto

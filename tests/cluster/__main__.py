@@ -1,4 +1,4 @@
-"""The command line of the test cluster: `python -m tests.cluster up | down | status | build | node-tools`.
+"""The command line of the test cluster: `python -m tests.cluster up | down | status | build | image | node-tools`.
 
 For people and for make; tests use `Cluster`. Only what a shell shall evaluate goes to standard output.
 """
@@ -12,6 +12,7 @@ from tests.cluster.build import BuildError, binaries
 from tests.cluster.cluster import CONTROL_PLANE, Cluster, ClusterError, end, end_stale
 from tests.cluster.node import KINDS, NodeUnavailableError, binaries_of, resolve
 from tests.cluster.node_tools import install
+from tests.cluster.operator_image import ImageError, build
 from tests.cluster.versions import KUBERNETES, UnknownVersionError, available, newest
 
 _DEFAULT_NAME = "default"
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (BuildError, ClusterError, NodeUnavailableError, UnknownVersionError) as error:
+    except (BuildError, ClusterError, ImageError, NodeUnavailableError, UnknownVersionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -51,9 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     tools = commands.add_parser("node-tools", help="install what a real node needs (Debian or Ubuntu, root)")
     tools.set_defaults(run=lambda _: install())
 
-    build = commands.add_parser("build", help="build what a cluster needs, and start nothing")
-    _add_choices(build)
-    build.set_defaults(run=_build)
+    image = commands.add_parser("image", help="build the operator's image with docker, podman or buildah")
+    image.add_argument("--tag", default="tasksession-operator:0.1.0", help="the image's name (default: %(default)s)")
+    image.add_argument("--base", help="what it runs on; needs python3 and libstdc++ (default: see the Dockerfile)")
+    image.add_argument("--builder", help="what it is made on: the same Python, with venv and pip (default: the base)")
+    image.add_argument("--tool", help="docker, podman or buildah (default: the first of them that works)")
+    image.set_defaults(run=_image)
+
+    compiled = commands.add_parser("build", help="build what a cluster needs, and start nothing")
+    _add_choices(compiled)
+    compiled.set_defaults(run=_build)
     return parser
 
 
@@ -105,6 +113,12 @@ def _status(_: argparse.Namespace) -> int:
         condition = "stale" if each.stale else "broken" if missing else "running"
         url = f"https://{each.address}:{each.ports['kube-apiserver']}"
         print(row.format(each.name, each.kubernetes, each.node, condition, url, " ".join(running) or "none"))
+    return 0
+
+
+def _image(options: argparse.Namespace) -> int:
+    used = build(tag=options.tag, base=options.base, builder=options.builder, tool=options.tool)
+    print(f"built {options.tag} with {used}", file=sys.stderr)
     return 0
 
 

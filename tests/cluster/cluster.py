@@ -24,6 +24,7 @@ from tests.cluster.cache import locked
 from tests.cluster.control_plane import ADDRESS_FOR_PODS, ENVIRONMENT, PORTS, ControlPlane
 from tests.cluster.node import Node, binaries_of, clean_up, make_node, resolve
 from tests.cluster.ports import free_ports
+from tests.cluster.real_node import RealNode
 from tests.cluster.versions import KUBERNETES, newest
 from tests.cluster.waiting import wait_for
 
@@ -167,6 +168,12 @@ class Cluster:
         certificate, key = authority.issue_client(file_name, common_name=common_name, organizations=organizations)
         path = self.folder / f"{file_name}.kubeconfig"
         return authority.write_kubeconfig(path, server=self.url, certificate=certificate, key=key)
+
+    def import_image(self, archive: Path) -> None:
+        """Let the pods of the real node use the image of a docker archive."""
+        if not isinstance(self._node, RealNode):
+            raise ClusterError(f"images are for a real node, and the node of cluster {self.name} is {self.node}")
+        self._node.import_image(archive)
 
     def start(self, name: str, *, wait: bool = True) -> None:
         """Start a component of the control plane that does not run, and wait until the API server serves."""

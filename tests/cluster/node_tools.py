@@ -17,7 +17,8 @@ def install() -> int:
     """Install what is missing and leave the marker; where that cannot be done, say so and leave no marker."""
     if os.geteuid() != 0:
         return _without("this user is not root")
-    missing = missing_packages()
+    # buildah makes the operator's image, whose Deployment runs on the node.
+    missing = [*missing_packages(), *(["buildah"] if find("buildah") is None else [])]
     if missing and find("apt-get") is None:
         return _without(f"there is no apt-get here to install {', '.join(missing)} with")
     if missing:

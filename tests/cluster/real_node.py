@@ -126,11 +126,13 @@ class RealNode:
         write_sandbox_image(self._folder / "sandbox.tar", busybox=busybox)
         wait_for(lambda: self._ctr("version").returncode == 0, timeout=30, what="containerd to answer")
         for name in ("task", "sandbox"):
-            done = self._ctr(
-                "images", "import", "--snapshotter", self._snapshotter(), str(self._folder / f"{name}.tar")
-            )
-            if done.returncode != 0:
-                raise RuntimeError(f"containerd refused the image {name}: {done.stderr.strip()}")
+            self.import_image(self._folder / f"{name}.tar")
+
+    def import_image(self, archive: Path) -> None:
+        """Let pods use the image of a docker archive, under the name in it."""
+        done = self._ctr("images", "import", "--snapshotter", self._snapshotter(), str(archive))
+        if done.returncode != 0:
+            raise RuntimeError(f"containerd refused the image {archive.name}: {done.stderr.strip()}")
 
     def _start_kubelet(self) -> None:
         authority = self._plane.authority

@@ -1,7 +1,8 @@
 """`tasksession-operator`: the commands and their options, each also an environment variable.
 
 The entry point of the package. It validates what it is told and ends with one sentence and a status other than 0
-where that cannot work; it never prints a traceback for a mistake of the user's.
+where that cannot work; it never prints a traceback for a mistake of the user's. A command imports what it needs when it
+is called: the clients take most of a second to import, and neither help nor a wrong option shall wait for them.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ import secrets
 import socket
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from tasksession import __version__
-from tasksession.cli.doctor import CannotExamineError, run_doctor
-from tasksession.cli.run import run_operator
-from tasksession.doctor.printing import as_json, as_text
-from tasksession.engine.settings import Settings
-from tasksession.observability.logs import LogFormat, configure
+
+if TYPE_CHECKING:
+    from tasksession.observability.logs import LogFormat
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -149,6 +148,10 @@ def run(
     2 for a wrong option.
     """
     host, port = _address(probe_address)
+    from tasksession.cli.run import run_operator
+    from tasksession.engine.settings import Settings
+    from tasksession.observability.logs import configure
+
     own_namespace = _own_namespace() if kubeconfig is None else None
     excluded = [*_names(excluded_namespaces), *filter(None, [own_namespace])]
     settings = Settings(
@@ -212,6 +215,9 @@ def doctor(
     all is fine, but for notes; 1 with a failure, or where the cluster cannot be examined; 2 for a wrong option;
     3 with warnings, or where something could not be checked.
     """
+    from tasksession.cli.doctor import CannotExamineError, run_doctor
+    from tasksession.doctor.printing import as_json, as_text
+
     if kubeconfig is None and _own_namespace() is None:
         kubeconfig = Path("~/.kube/config").expanduser()
     try:

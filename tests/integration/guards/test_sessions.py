@@ -22,7 +22,10 @@ def test_the_requester_is_who_created_it(scene: Scene) -> None:
 def test_a_policy_is_only_for_who_may_use_it(scene: Scene) -> None:
     """bob, with `edit` but without `use`, is refused with a sentence; so is alice for another policy."""
     words = refused(scene.bob.create, scene.sessions(), session_manifest("bobs"))
-    assert f"bob may not use SessionPolicy deploy in namespace {scene.namespace}: ask for a policy you may use" in words
+    assert (
+        f"bob may not use SessionPolicy deploy in namespace {scene.namespace}, or it does not exist: check the name"
+        in words
+    )
     other = session_manifest("other", policy="admin")
     assert "alice may not use SessionPolicy admin" in refused(scene.alice.create, scene.sessions(), other)
 

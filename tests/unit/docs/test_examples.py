@@ -53,7 +53,7 @@ def jobs() -> list[dict[str, Any]]:
 def test_the_objects_of_the_readme_are_those_of_the_examples() -> None:
     """A reader who copies from the README gets what the demo, or a test, has shown."""
     objects = [document for document in documents() if "kind" in document]
-    assert {document["kind"] for document in objects} == {"SessionPolicy", "TaskSession", "Job"}
+    assert {document["kind"] for document in objects} == {"ClusterRole", "SessionPolicy", "TaskSession", "Job"}
     for document in objects:
         assert document == examples()[document["kind"], document["metadata"]["name"]]
 
@@ -77,6 +77,7 @@ def test_the_objects_of_readme_and_examples_fit_the_models() -> None:
 def test_the_ceiling_of_the_readme_covers_every_policy() -> None:
     """The values that the README shows allow what the SessionPolicies of README and examples allow."""
     (values,) = [document for document in documents() if "kind" not in document]
+    assert values == yaml.safe_load((EXAMPLES / "values.yaml").read_text())
     ceiling = values["ceiling"]
     held = [PolicyRule.model_validate(rule) for rule in ceiling["rules"]]
     for found in [each for each in examples().values() if each["kind"] == "SessionPolicy"]:
