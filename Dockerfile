@@ -3,7 +3,7 @@
 # BASE is what it runs on: anything with python3 (3.11 or newer) and libstdc++; it needs no shell, and gets none.
 # BUILDER is what it is made on: the same Python at the same path, with venv and pip.
 # PIP_* are pip's own settings, for those whose packages come from an index of their own.
-ARG BASE=docker.io/library/python:3.13-slim-bookworm
+ARG BASE=python:3.13-slim-bookworm
 ARG BUILDER=${BASE}
 
 FROM ${BUILDER} AS build

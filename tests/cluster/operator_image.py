@@ -17,7 +17,7 @@ from tests.cluster.cache import cache_folder, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The name that the chart has for the image by default, as a container runtime writes it out.
-OPERATOR_IMAGE = "docker.io/library/tasksession-operator:0.1.0"
+OPERATOR_IMAGE = "localhost/tasksession-operator:0.1.0"
 #: What the image is made of; a change of any makes another image.
 _SOURCES = ("Dockerfile", "LICENSE", "image", "operator/tasksession", "requirements/runtime.txt")
 _TOOLS = ("docker", "podman", "buildah")
