@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -179,7 +180,8 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
     note_one(record_property, row="18", fault="deep, wide and large objects of every kind")
 
 
-_MANY = 100
+#: So many TaskSessions and as many Jobs, 200 MB together: it is the API server that takes its time to store them.
+_MANY = int(os.environ.get("TASKSESSION_LARGE_OBJECTS", "200")) // 2
 _MEASURED = 8
 
 
@@ -224,14 +226,18 @@ def _peak_memory(tenants: Tenants) -> float:
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_two_hundred_megabytes_slow_nobody(tenants: Tenants, record_property: Record) -> None:
     """200 objects of a megabyte, at a start and in sweeps: memory stays bounded, and others' rights end as soon."""
     tenants.operator.start()
     quiet = max(_ends(tenants, "quiet"))
     tenants.operator.kill()
+    began = time.monotonic()
     _store_many(tenants)
-    tenants.operator.start()
+    stored = time.monotonic() - began
+    tenants.operator.start(wait=False)
+    tenants.operator.wait_ready(120)
+    started = time.monotonic() - began - stored
     at_start = max(_ends(tenants, "start"))
     in_sweeps = max(_ends(tenants, "sweep"))
     tenants.wait_swept()
@@ -239,11 +245,11 @@ def test_two_hundred_megabytes_slow_nobody(tenants: Tenants, record_property: Re
     record_property(
         "measured",
         f"rights of others ended within {quiet * 1000:.0f} ms in quiet, {at_start * 1000:.0f} ms at a start with "
-        f"200 MB of hostile objects, {in_sweeps * 1000:.0f} ms in sweeps over them; the operator took at most "
-        f"{peak:.0f} MiB",
+        f"{2 * _MANY} MB of hostile objects, {in_sweeps * 1000:.0f} ms in sweeps over them; the operator took at most "
+        f"{peak:.0f} MiB. They were stored in {stored:.0f} s, and the start took {started:.1f} s",
     )
     assert peak < 256
     assert at_start < 4 * max(quiet, 0.1)
     assert in_sweeps < 4 * max(quiet, 0.1)
     assert invariants.crashes(tenants.operator.log.read_text()) == []
-    note_one(record_property, row="18", fault="200 objects of a megabyte")
+    note_one(record_property, row="18", fault=f"{2 * _MANY} objects of a megabyte")
