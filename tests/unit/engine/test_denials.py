@@ -1,0 +1,122 @@
+"""The status of sessions that cannot be read: written beside all else, or told by an Event where that is impossible."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tasksession.api.conditions import State
+from tasksession.api.fragment import Fragment
+from tasksession.api.partial import session_of
+from tasksession.api.session import TaskSession
+from tasksession.cluster.applying import Applier, Outcome
+from tasksession.cluster.client import Object
+from tasksession.cluster.errors import Unreachable, refusal
+from tasksession.engine.denials import Denials
+from tasksession.lifecycle.actions import Announcement, WriteStatus
+from tasksession.lifecycle.observed import Observed, Progress
+from tasksession.lifecycle.plan import plan
+from tests.unit import make
+from tests.unit.engine.scripted import Script, ScriptedClient
+
+FULL = refusal(status=500, reason="", message="etcdserver: request is too large", retry_after=None)
+
+
+class Desk:
+    """Denials with a script, and what came of them."""
+
+    def __init__(self, *answers: Object | Exception) -> None:
+        self.script = Script(list(answers))
+        self.wrote: list[Outcome] = []
+        self.told: list[Announcement] = []
+        self.denials = Denials(
+            Applier(ScriptedClient(self.script)),
+            wrote=lambda _, outcome: self.wrote.append(outcome),
+            announce=lambda _, announcement: self.told.append(announcement),
+        )
+
+    async def put(self, session: TaskSession) -> None:
+        """Put in what the plan wants to be written, and wait until its turn is over."""
+        self.denials.put(session, denial(session))
+        if self.denials._writing is not None:
+            await asyncio.wait_for(self.denials._writing, 5)
+
+
+def unreadable(version: str = "10") -> TaskSession:
+    """A session that is too large to be read."""
+    item = make.session().model_dump(mode="json", by_alias=True, exclude_none=True)
+    item["metadata"]["resourceVersion"] = version
+    return session_of(Fragment(item, too_large=True))
+
+
+def denial(session: TaskSession) -> WriteStatus:
+    """The status that the plan wants to be written of it, once nothing of it is left."""
+    observed = Observed(operator_username=make.OPERATOR, progress=Progress(found=()))
+    (write,) = plan(session, observed, make.NOW).actions
+    assert isinstance(write, WriteStatus)
+    return write
+
+
+def written() -> Object:
+    """The session as the API server answers, denied."""
+    session = make.session()
+    status = session.status.model_copy(update={"state": State.DENIED})
+    return session.model_copy(update={"status": status}).model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+async def test_it_is_written_and_told() -> None:
+    """One request, which empties managedFields as well, and one Event."""
+    desk = Desk(written())
+    await desk.put(unreadable())
+    (sent,) = desk.script.sent
+    assert (sent.method, sent.path.endswith("/tasksessions/triage/status")) == ("PATCH", True)
+    assert sent.body is not None
+    assert sent.body["metadata"]["managedFields"] == [{}]
+    assert [outcome.session is not None for outcome in desk.wrote] == [True]
+    assert len(desk.told) == 1
+
+
+async def test_where_there_is_no_room_an_event_says_so_once() -> None:
+    """It is not tried again before the object is another one."""
+    desk = Desk(FULL, written())
+    await desk.put(unreadable())
+    await desk.put(unreadable())
+    assert len(desk.script.sent) == 1
+    assert [each.message.endswith("Its status cannot be stored: delete it.") for each in desk.told] == [True]
+    await desk.put(unreadable(version="11"))
+    assert len(desk.script.sent) == 2
+    assert len(desk.wrote) == 1
+
+
+async def test_no_answer_is_tried_again_and_told_once() -> None:
+    """An API server that does not answer in time is asked again when the session's turn comes round."""
+    desk = Desk(Unreachable("PATCH: time-out"), Unreachable("PATCH: time-out"), written())
+    for _ in range(3):
+        await desk.put(unreadable())
+    assert len(desk.script.sent) == 3
+    assert len(desk.wrote) == 1
+    assert [each.message.endswith("delete it.") for each in desk.told] == [True, False]
+
+
+async def test_a_newer_view_is_not_lost() -> None:
+    """A conflict is handed back: the session is looked at again."""
+    desk = Desk(refusal(status=409, reason="Conflict", message="changed", retry_after=None))
+    await desk.put(unreadable())
+    assert [(outcome.session, outcome.stale) for outcome in desk.wrote] == [(None, True)]
+    assert desk.told == []
+
+
+async def test_what_fails_stops_no_other() -> None:
+    """An answer that is no TaskSession costs its own turn."""
+    desk = Desk({"metadata": {}}, written())
+    await desk.put(unreadable())
+    await desk.put(unreadable(version="11"))
+    assert len(desk.wrote) == 1
+
+
+async def test_it_stops_at_once() -> None:
+    """What waits is left to the next start."""
+    desk = Desk()
+    await desk.denials.stop()
+    desk.denials.put(unreadable(), denial(unreadable()))
+    await desk.denials.stop()
+    assert desk.script.sent == []
