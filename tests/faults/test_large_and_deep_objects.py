@@ -110,9 +110,9 @@ class Tenants:
 
 
 @pytest.fixture
-def tenants(fault_cluster: Cluster, tmp_path: Path) -> Iterator[Tenants]:
+def tenants(guarded_cluster: Cluster, tmp_path: Path) -> Iterator[Tenants]:
     """Return two tenants; no operator runs yet."""
-    made = Tenants(fault_cluster, tmp_path)
+    made = Tenants(guarded_cluster, tmp_path)
     yield made
     made.close()
 
@@ -226,6 +226,7 @@ def _peak_memory(tenants: Tenants) -> float:
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(900)
 def test_two_hundred_megabytes_slow_nobody(tenants: Tenants, record_property: Record) -> None:
     """200 objects of a megabyte, at a start and in sweeps: memory stays bounded, and others' rights end as soon."""

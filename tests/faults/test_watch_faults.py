@@ -226,7 +226,8 @@ def test_a_guard_deleted_before_the_watch_has_listed_is_missed(
     ground: Ground, tmp_path: Path, record_property: Record
 ) -> None:
     """Deleted after the operator's own look, before the watch's listing: no event tells of it, nor a sweep soon."""
-    delay = Plan(Trigger(Traffic.READ, verb="list", resource=_BINDINGS), Fault.DELAY, seconds=20.0)
+    # kopf itself gives a listing up after 15 seconds, and asks anew.
+    delay = Plan(Trigger(Traffic.READ, verb="list", resource=_BINDINGS), Fault.DELAY, seconds=13.5)
 
     def late_listing(about: Request) -> Plan | None:
         watch_lists = about.verb == "list" and about.agent.startswith("kopf")
