@@ -248,8 +248,8 @@ class Operator:
         """See what there is before any worker starts: endings must come before anything else.
 
         Returns the versions that sessions and Jobs were listed at. What is read now stays. Collecting cycles meanwhile
-        would take as long as reading, and for ever after, each
-        collection would look at all of it and stop everything for that time.
+        would take as long as reading, and for ever after, each collection would look at all of it and stop everything
+        for that time.
         """
         gc.disable()
         try:
