@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from pydantic_core import from_json
 
@@ -17,6 +18,9 @@ from tasksession.cluster.skeleton import OBJECT, Scanner
 
 #: How much is scanned at once: what else is to be done waits no longer than that takes.
 _SLICE = 1 << 15
+
+
+_locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 class Content(Protocol):
@@ -64,10 +68,18 @@ async def object_of(raw: bytes) -> dict[str, Any] | None:
 
 
 async def scan(scanner: Scanner, raw: bytes) -> None:
-    """Have all of it read, letting others go on in between."""
+    """Have all of it read, letting others go on in between.
+
+    However many are to be scanned, there is one slice in each turn of the loop: what ends sessions comes round as soon.
+    """
+    loop = asyncio.get_running_loop()
+    lock = _locks.get(loop)
+    if lock is None:
+        lock = _locks[loop] = asyncio.Lock()
     for at in range(0, len(raw), _SLICE):
-        scanner.feed(raw[at : at + _SLICE])
-        await asyncio.sleep(0)
+        async with lock:
+            scanner.feed(raw[at : at + _SLICE])
+            await asyncio.sleep(0)
 
 
 async def read_object(content: Content, *, text_as: str = "") -> dict[str, Any] | None:

@@ -226,10 +226,8 @@ class Scanner:
     def _skip_string(self) -> _Steps:
         self._at += 1
         while True:
-            found = _BODY.match(self._data, self._at, self._at + _WINDOW)
-            assert found is not None  # noqa: S101 - it matches the empty text
-            went_on = found.end() > self._at
-            self._at = found.end()
+            before, self._at = self._at, _body_end(self._data, self._at)
+            went_on = self._at > before
             if self._at < len(self._data) and self._data[self._at] == _QUOTE:
                 self._at += 1
                 return
@@ -249,6 +247,18 @@ class Scanner:
                 yield
             elif self._data[self._at] == _QUOTE:
                 yield from self._skip_string()
+
+
+def _body_end(data: bytes, at: int) -> int:
+    """As far as the rest of a string goes: to the quote that ends it, or to what is not there yet."""
+    quote = data.find(b'"', at)
+    end = quote if quote >= 0 else len(data)
+    if data.find(b"\\", at, end) < 0:
+        # Nothing is escaped, as in most texts: there is a faster way than an expression.
+        return end
+    found = _BODY.match(data, at, at + _WINDOW)
+    assert found is not None  # noqa: S101 - it matches the empty text
+    return found.end()
 
 
 def _end_of(data: bytes, at: int, limit: int) -> int | None:

@@ -247,7 +247,7 @@ class Reconciler:
         """
         if session.status.state is State.ACTIVE:
             return job is None
-        if session.status.state.final or is_joined(session):
+        if session.status.state.final or is_joined(session) or problem_with(session) is not None:
             return False
         owner = asking_job(session)
         if owner is not None:
