@@ -79,6 +79,11 @@ def lean(session: TaskSession) -> TaskSession:
     if is_large(session.metadata.labels) or is_large(session.metadata.annotations):
         metadata["labels"] = _marks(session.metadata.labels)
         metadata["annotations"] = _marks(session.metadata.annotations)
+    if is_large(session.metadata.owner_references):
+        owner = session.metadata.controller
+        metadata["owner_references"] = () if owner is None or is_large(owner) else (owner,)
+    if is_large(session.metadata.finalizers):
+        metadata["finalizers"] = ()
     access, requester = session.spec.access, session.spec.requester
     if access is not None and (state.final or (waits and _is_large_access(access))):
         spec["access"] = None

@@ -2,21 +2,23 @@
 
 The models mark fields as `Shared`, and what is read of Jobs is shared as well. A shared value must never be changed:
 models are immutable, and templates are only ever read. The pool holds nothing that matters: what was pushed out of it
-is kept once more the next time. It is bounded in number and in size, and large templates are not put into it.
+is kept once more the next time. It is bounded in number and in size: what is large is never put into it.
 """
 
 import json
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 
 #: How many different values are known at once.
 _LIMIT = 16_384
 #: How large all templates are together that are known at once, in characters of JSON.
 _TEXT_LIMIT = 4 << 20
 #: Of a template that is not large: its values, the lists and objects among them, and the characters of its texts.
-_VALUES, _CHARACTERS = 400, 8192
+_VALUES, _CHARACTERS = 800, 8192
+#: Of a text that is shared: its characters.
+_LONGEST_TEXT = 1024
 
 _Value = TypeVar("_Value")
 
@@ -30,7 +32,12 @@ class LargeTemplate(dict[str, Any]):
 
 
 def share(value: _Value) -> _Value:
-    """Return the one value that is kept of all equal ones; one that cannot be compared is returned as it is."""
+    """Return the one value that is kept of all equal ones; one that is large, or cannot be compared, as it is.
+
+    Whoever writes it chooses how many different ones there are, and the pool keeps what deleted objects held.
+    """
+    if (isinstance(value, str) and len(value) > _LONGEST_TEXT) or (isinstance(value, BaseModel) and is_large(value)):
+        return value
     try:
         hash(value)
     except TypeError:
@@ -66,20 +73,20 @@ def is_large(value: Any) -> bool:
     waiting = [value]
     while waiting:
         each = waiting.pop()
-        values += 1
+        parts: tuple[Any, ...] = ()
         if isinstance(each, str):
             characters += len(each)
-        elif isinstance(each, dict):
-            values += len(each)
+        elif isinstance(each, BaseModel):
+            parts = tuple(vars(each).values())
+        elif isinstance(each, dict | list | tuple):
+            values += len(each) * (2 if isinstance(each, dict) else 1)
             if values <= _VALUES:
-                waiting.extend(each)
-                waiting.extend(each.values())
-        elif isinstance(each, list | tuple):
-            values += len(each)
-            if values <= _VALUES:
-                waiting.extend(each)
-        if values > 2 * _VALUES or characters > _CHARACTERS:
+                parts = (*each, *each.values()) if isinstance(each, dict) else tuple(each)
+        # Each is looked at, or counted as too many: nothing large is behind one that was passed over.
+        values += 1
+        if values > _VALUES or characters > _CHARACTERS:
             return True
+        waiting.extend(parts)
     return False
 
 

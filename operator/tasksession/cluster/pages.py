@@ -161,7 +161,10 @@ async def _read_alone(content: Content, begin: bytes) -> _Page:
     await scan(scanner, begin)
     while piece := await content.readany():
         await scan(scanner, piece)
-    found = scanner.found if isinstance(scanner.found, dict) else {}
+    found = scanner.found
+    if not isinstance(found, dict):
+        # Without its metadata it would pass for the last page, and what is not on it for gone.
+        raise Unreachable("a list is not an object")
     items = []
     for item in found.get("items") or ():
         one = fragment_of(item, size=_HELD)

@@ -138,7 +138,10 @@ class Questions:
                 "spec": {"namespace": namespace},
             },
         )
-        rules = tuple(_rule(rule) for rule in (_whole(review).get("status") or {}).get("resourceRules") or ())
+        # Who may bind Roles in the namespace decides how long this answer is. One that is not read holds nothing: taken
+        # for no answer, it would keep every re-check there from ending a session.
+        answer = review if problem_of(review) is None else {}
+        rules = tuple(_rule(rule) for rule in (answer.get("status") or {}).get("resourceRules") or ())
         now = time.monotonic()
         self._own_rules = {
             name: entry for name, entry in self._own_rules.items() if now - entry[0] < _OWN_RULES_SECONDS

@@ -37,6 +37,10 @@ _ENDING_CONDITIONS = {
 _LONGEST_TEXT = 8192
 
 
+#: One more character than the longest name has.
+_LONGEST_NAME = 254
+
+
 @dataclass(frozen=True, slots=True)
 class JobEnd:
     """The first ending condition of a Job: outcome, the controller's reason and message, and when it was set."""
@@ -100,9 +104,9 @@ class ObservedJob:
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
             resource_version=metadata.get("resourceVersion", ""),
-            owner_kind=share(owner.get("kind")),
-            owner_name=owner.get("name"),
-            owner_uid=owner.get("uid"),
+            owner_kind=share(_short(owner.get("kind"))),
+            owner_name=_short(owner.get("name")),
+            owner_uid=_short(owner.get("uid")),
             created=_moment(metadata.get("creationTimestamp")),
             requested_by=share(annotations.get(names.REQUESTED_BY_ANNOTATION)),
             requested_by_uid=share(annotations.get(names.REQUESTED_BY_UID_ANNOTATION, "")),
@@ -117,6 +121,11 @@ class ObservedJob:
             being_deleted=metadata.get("deletionTimestamp") is not None,
             problem=problem_of(job),
         )
+
+
+def _short(text: str | None) -> str | None:
+    """Cut what a longer text than any name of ours would be: it is compared, and never equal."""
+    return text if text is None else text[:_LONGEST_NAME]
 
 
 def _request_of(annotations: Mapping[str, str]) -> JobRequest | None:
