@@ -298,6 +298,9 @@ class Reconciler:
             await self._take_rights(attempt, decision)
             return True
         for action in decision.actions:
+            if isinstance(action, _CREATIONS) and self._guards.missing():
+                # The guards went between two creations of one decision.
+                return False
             if isinstance(action, actions.WriteStatus) and problem_with(attempt.session) is not None:
                 self._denials.put(attempt.session, action)
                 attempt.progress = replace(attempt.progress, written_elsewhere=True)

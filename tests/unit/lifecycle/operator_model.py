@@ -261,6 +261,8 @@ class OperatorModel:
         if any(isinstance(action, CREATES) for action in decision.actions):
             attempt.refusal = None
         for action in decision.actions:
+            if isinstance(action, CREATES) and self.world.guards_missing:
+                return
             self._judge_grant(attempt, action)
             stale = self._call(lambda action=action: self._do(attempt, action))  # type: ignore[misc]
             if stale:

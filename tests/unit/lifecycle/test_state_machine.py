@@ -396,3 +396,14 @@ def test_random_lives(part: int) -> None:
     """The invariants hold in all schedules tried."""
     lives = seed(SEED + part)(type(f"Lives{part}", (Lives,), {}))
     run_state_machine_as_test(lives, settings=settings(SETTINGS, max_examples=SCHEDULES // PARTS))
+
+
+def test_guards_gone_between_two_bindings() -> None:
+    """A guard that goes while the first of two RoleBindings is created keeps the second from being created."""
+    life = Lives()
+    life.create("alpha", "rules", "1m", None)
+    life.crash()
+    for call in range(15):
+        life.work(call, "", "guards", "alpha")
+        life.guards(True)
+    life.teardown()
