@@ -172,13 +172,19 @@ class Scanner:
     def _picked(self, wanted: Picked) -> _Steps:
         self._at += 1
         found: dict[str, Any] = {}
+        picked = 0
         while (yield from self._next()) == _QUOTE:
             others = wanted.others.match(self._data, self._at, self._at + _WINDOW)
             if others is not None and others.end() > self._at:
                 self._at = others.end()
                 continue
+            if picked == _MOST_PICKED:
+                # One by one, tens of thousands of keys that begin as ours would keep the loop for seconds.
+                yield from self._skip_rest()
+                return found
             name = yield from self._name()
-            ours = name.startswith(wanted.prefix.decode()) and len(found) < _MOST_PICKED
+            ours = name.startswith(wanted.prefix.decode())
+            picked += ours
             value = yield from self._value(_SMALL if ours else ())
             if isinstance(value, str):
                 found[name] = value
@@ -236,6 +242,10 @@ class Scanner:
 
     def _skip_nested(self) -> _Steps:
         self._at += 1
+        yield from self._skip_rest()
+
+    def _skip_rest(self) -> _Steps:
+        """Pass over what is left of an object or a list, from between two of its values."""
         depth, window = 1, _FIRST_WINDOW
         while True:
             end, self._at, depth = _descend(self._data, self._at, self._at + window, depth)
@@ -317,6 +327,12 @@ def _descend(data: bytes, at: int, limit: int, depth: int) -> tuple[int | None, 
 
 
 def _decoded(raw: bytes) -> Any:
+    if raw[0] == _QUOTE and b"\\" not in raw:
+        # Nearly all that is kept is a plain text: a tenth of the time.
+        try:
+            return raw[1:-1].decode()
+        except UnicodeDecodeError:
+            return None
     wrapping = 200 - _DEEPEST_KEPT
     try:
         found = from_json(b"[" * wrapping + raw + b"]" * wrapping, allow_inf_nan=False)

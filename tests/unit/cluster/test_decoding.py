@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterable
 from typing import Any
@@ -139,6 +140,32 @@ async def test_what_is_held_is_bounded_whatever_is_sent(large: str) -> None:
     assert identity(item) == KNOWN
     assert peak < 2 << 20
     assert len(json.dumps(item)) < 2000
+
+
+@pytest.mark.parametrize("marks", ["annotations", "labels"])
+async def test_many_marks_that_begin_as_ours_cost_no_more_than_others(marks: str) -> None:
+    """Of tens of thousands of keys with our prefix some are kept, and who the object is, is known as soon."""
+
+    def text(prefix: str) -> bytes:
+        many = ",".join(f'"{prefix}k{number}":"v"' for number in range(55_000))
+        begin = '"annotations":{' if marks == "annotations" else '"generation":1'
+        return (
+            session()
+            .replace(begin, f'"{marks}":{{{many}' + ("," if marks == "annotations" else '},"generation":1'))
+            .encode()
+        )
+
+    async def took(raw: bytes) -> tuple[float, dict[str, Any] | None]:
+        began = time.process_time()
+        item = await read_object(Body(raw))
+        return time.process_time() - began, item
+
+    others, _ = await took(text("tasksession-dev/"))
+    ours, item = await took(text("tasksession.dev/"))
+    assert item is not None
+    assert identity(item) == KNOWN
+    assert 32 <= len(item["metadata"][marks]) <= 64
+    assert ours < 4 * others + 0.1
 
 
 def test_the_parts_of_a_list_are_found_without_reading_them() -> None:
