@@ -15,7 +15,8 @@ from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import ClusterError, Missing, Refused
 from tasksession.cluster.expected_guards import GUARD_LABEL
-from tasksession.doctor.facts import Facts, Unread, items, name_of, texts
+from tasksession.doctor.at_work import LEASE
+from tasksession.doctor.facts import Facts, SeenLease, Unread, items, name_of, texts
 from tasksession.doctor.operator_rights import operator_of
 
 _GUARD_KINDS = (
@@ -52,6 +53,7 @@ class Collector:
             jobs=await self._list("Job", _is_marked),
             cron_jobs=await self._list("CronJob"),
             sessions=_in_both(sessions, await self._list("TaskSession")),
+            lease=await self._lease(facts),
         )
 
     async def at_start(self, operator_user: str) -> Facts:
@@ -129,6 +131,19 @@ class Collector:
         except ClusterError as error:
             return _unread(error)
         return tuple(str(each["name"]) for each in answer.get("resources") or ())
+
+    async def _lease(self, facts: Facts) -> SeenLease | Unread:
+        """The Lease in the namespace of the operator's ServiceAccount, which its binding names."""
+        namespace = next(iter((operator_of(facts) or "").split(":")[2:3]), None)
+        if namespace is None:
+            return Unread("Nobody can say where the operator is, because no binding that could be read names it.")
+        try:
+            found = await self._client.find(paths.one("Lease", namespace, LEASE))
+        except ClusterError as error:
+            return _unread(error)
+        if not self._client.clock.is_known:
+            return Unread("The API server does not tell its time, so nobody can say how old the Lease is.")
+        return SeenLease(namespace, found, self._client.clock.now())
 
     async def _own_rules(self, namespace: str) -> _Listed:
         body = {

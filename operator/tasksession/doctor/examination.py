@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from tasksession.doctor.at_work import check_at_work
 from tasksession.doctor.facts import Facts
 from tasksession.doctor.finding import Report
 from tasksession.doctor.installation import check_cluster, check_guards, seen_guards
@@ -26,6 +27,7 @@ def examine(facts: Facts, expected: Iterable[ExpectedGuard], upstream: Mapping[s
     findings = [
         *check_guards(facts, expected, upstream, user),
         *check_cluster(facts),
+        *check_at_work(facts),
         *check_operator(facts, held),
         *check_ceiling(facts, guards.values()),
         *check_people(facts, held, user),

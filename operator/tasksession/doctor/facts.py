@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tasksession.doctor.finding import Area, Finding, unchecked
@@ -24,6 +25,15 @@ class Unread:
 NOT_ASKED = Unread()
 
 Listing = tuple[Object, ...] | Unread
+
+
+@dataclass(frozen=True, slots=True)
+class SeenLease:
+    """A look at the Lease in the operator's namespace: None where it does not exist, and the API server's time then."""
+
+    namespace: str
+    lease: Object | None
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,8 @@ class Facts:
     cron_jobs: Listing = NOT_ASKED
     service_accounts: Listing = NOT_ASKED
     """Those of sessions."""
+    lease: SeenLease | Unread = NOT_ASKED
+    """The Lease that the operator at work renews."""
     operator_user: str | None = None
     """Who asks, where that is the operator itself."""
     own_rules: Listing = NOT_ASKED

@@ -28,6 +28,7 @@ class Area(StrEnum):
 
     GUARDS = "Guards"
     CLUSTER = "API server and definitions"
+    WORK = "The operator at work"
     OPERATOR = "The operator's rights"
     PEOPLE = "People and other identities"
     JOBS = "Jobs and CronJobs"

@@ -14,9 +14,12 @@ import yaml
 from tests.cluster import Cluster, wait_for
 from tests.cluster.api import Object
 from tests.cluster.installation import install, kubectl
-from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.operator_process import NAMESPACE, OperatorProcess, operator_kubeconfig
 from tests.integration.doctor.test_weakened_guards import TOKEN
 from tests.support.world import CEILING, World
+
+LEASE = "Lease tasksession-system/tasksession-operator"
+LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tasksession-operator"
 
 
 def doctor(kubeconfig: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -46,22 +49,63 @@ def fresh() -> Iterator[Cluster]:
         yield cluster
 
 
-def test_from_an_empty_cluster_to_a_clean_one(fresh: Cluster) -> None:
-    """Without the chart guards and definitions fail; with it all is fine, with status 0, and nothing was written."""
+def with_lease(cluster: Cluster, folder: Path) -> OperatorProcess:
+    """Return an operator that shares a Lease, as those of the chart's Deployment do."""
+    return OperatorProcess(
+        kubeconfig=operator_kubeconfig(cluster.api, folder / "operator.kubeconfig"),
+        folder=folder,
+        arguments=["--lease-namespace", NAMESPACE],
+        record=cluster.folder / "pids" / "operator",
+    )
+
+
+def test_from_an_empty_cluster_to_a_clean_one(fresh: Cluster, tmp_path: Path) -> None:
+    """Without the chart guards and definitions fail; with it and an operator at work all is fine, and nothing was
+    written by the doctor."""
     found = findings(fresh.kubeconfig)
     assert {"Guards", "CustomResourceDefinition tasksessions.tasksession.dev", "The operator"} <= set(found)
     old_cron_job(fresh)
     install(fresh, values={"ceiling": CEILING})
     found = findings(fresh.kubeconfig)
-    assert list(found) == ["CronJob default/old"]
+    assert list(found) == [LEASE, "CronJob default/old"]
     assert "written before the guards" in found["CronJob default/old"][0]["problem"]
     fresh.api.delete("/apis/batch/v1/namespaces/default/cronjobs/old")
     old_cron_job(fresh)
     before = writes(fresh)
-    done = doctor(fresh.kubeconfig)
+    with with_lease(fresh, tmp_path) as operator:
+        wait_for(lambda: fresh.api.find(LEASE_PATH), timeout=20, what="the Lease")
+        done = doctor(fresh.kubeconfig)
+    assert "Traceback" not in operator.log.read_text()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == "All is fine."
     assert writes(fresh)[len(before) :] == []
+
+
+def test_no_operator_at_work_is_found(doctor_cluster: Cluster, tmp_path: Path) -> None:
+    """None was ever there, one works, it stopped, it died: what is found is the Lease, and its age by the API server's
+    clock."""
+
+    def found() -> dict[str, str]:
+        (each,) = findings(doctor_cluster.kubeconfig)[LEASE]
+        return each
+
+    assert found()["severity"] == "warning" and "no operator has ever worked here" in found()["problem"]
+    try:
+        with with_lease(doctor_cluster, tmp_path) as operator:
+            wait_for(lambda: doctor_cluster.api.find(LEASE_PATH), timeout=20, what="the Lease")
+            assert LEASE not in findings(doctor_cluster.kubeconfig)
+            operator.kill()
+        holder = doctor_cluster.api.get(LEASE_PATH)["spec"]["holderIdentity"]
+        # Another one may take over yet.
+        assert LEASE not in findings(doctor_cluster.kubeconfig)
+        doctor_cluster.api.patch(LEASE_PATH, {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}})
+        died = found()
+        assert died["severity"] == "failure" and f"{holder} renewed it last at 2026-01-01T00:00:00Z" in died["problem"]
+        assert "kubectl get deployments,pods --namespace tasksession-system" in died["advice"]
+        doctor_cluster.api.patch(LEASE_PATH, {"spec": {"holderIdentity": ""}})
+        assert "the last one has given it up" in found()["problem"]
+    finally:
+        doctor_cluster.api.delete(LEASE_PATH)
 
 
 def old_cron_job(cluster: Cluster) -> None:

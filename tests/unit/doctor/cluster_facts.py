@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from tasksession.cluster.expected_guards import GUARDS, UPSTREAM
 from tasksession.doctor.examination import examine
-from tasksession.doctor.facts import Facts
+from tasksession.doctor.facts import Facts, SeenLease
 from tasksession.doctor.finding import Finding, Report
 from tests.unit.guards.shipped import VALUES, installed
 
@@ -28,6 +29,7 @@ PLAIN = {
     "strings:controllers.job+controllers.garbageCollector": "['system:serviceaccount:kube-system:job-controller', "
     "'system:kube-controller-manager', 'system:serviceaccount:kube-system:generic-garbage-collector']",
 }
+NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 GUARD_TIME = "2026-11-01T00:00:00Z"
 BEFORE, AFTER = "2026-10-01T00:00:00Z", "2026-11-02T00:00:00Z"
 IDENTITY = "ts-11111111-1111-1111-1111-111111111111-1800000000"
@@ -87,6 +89,16 @@ def guards_with(**values: str) -> tuple[tuple[str, Object], ...]:
     return tuple((plural, item) for (plural, _), item in installed(filled).items())
 
 
+def lease(renewed: str = "2026-11-03T11:59:58.000000Z", holder: str = "tasksession-operator-0") -> Object:
+    """The Lease that the operator at work renews."""
+    return {"metadata": {"name": "tasksession-operator"}, "spec": {"holderIdentity": holder, "renewTime": renewed}}
+
+
+def seen_lease(item: Object | None) -> SeenLease:
+    """A look at the Lease in the operator's namespace."""
+    return SeenLease(namespace="access", lease=item, now=NOW)
+
+
 def namespace(name: str, **labels: str) -> Object:
     """A namespace."""
     return {"metadata": {"name": name, "labels": labels}}
@@ -126,6 +138,7 @@ def healthy() -> Facts:
         jobs=(child(),),
         cron_jobs=(),
         service_accounts=(child(),),
+        lease=seen_lease(lease()),
     )
 
 

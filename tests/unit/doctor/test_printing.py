@@ -24,6 +24,7 @@ def test_text_has_every_area_and_the_worst_first() -> None:
         "Examined as root.",
         "Guards: fine",
         "API server and definitions: fine",
+        "The operator at work: fine",
         "The operator's rights: fine",
         "People and other identities: 1 failure, 1 note",
         "Jobs and CronJobs: 2 warnings, 1 not checked",
