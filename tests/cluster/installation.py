@@ -45,7 +45,7 @@ def render(cluster: Cluster, *, values: Mapping[str, Any] | None = None, release
     """Return the chart's manifests for this cluster's version; `values` go over those of tests."""
     merged = {**VALUES, **(values or {})}
     return helm(
-        cluster, "template", RELEASE, str(CHART), "--namespace", release_namespace,
+        cluster, "template", RELEASE, str(CHART), "--skip-tests", "--namespace", release_namespace,
         "--kube-version", cluster.kubernetes, "--values", "-", given=json.dumps(merged),
     )  # fmt: skip
 

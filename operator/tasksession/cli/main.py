@@ -231,6 +231,50 @@ def doctor(
     sys.exit(report.status)
 
 
+@main.command(context_settings={"auto_envvar_prefix": "TASKSESSION", "show_default": True})
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="KUBECONFIG",
+    show_envvar=True,
+    help="How to reach the cluster. In a pod, leave it out: the pod's own ServiceAccount is used.",
+)
+@click.option(
+    "--operator-namespace",
+    metavar="NAMESPACE",
+    help="Where the operator and its Lease are. In a pod: its own namespace; elsewhere: tasksession-system.",
+)
+@click.option("--namespace", default="default", metavar="NAMESPACE", help="Where TaskSessions are tried, as dry runs.")
+@click.option(
+    "--policy",
+    default="tasksession-test",
+    metavar="NAME",
+    help="The SessionPolicy that they name. It need not exist; whoever runs this needs the verb use on it.",
+)
+@click.option("--timeout", type=click.FloatRange(0, 600), default=60, help="Seconds in which all of it has to hold.")
+def check(
+    *, kubeconfig: Path | None, operator_namespace: str | None, namespace: str, policy: str, timeout: float
+) -> None:
+    """Try what every session needs: an operator at work, guards in force, a TaskSession let in, another kept out.
+
+    The chart's `helm test` runs it. It stores nothing: TaskSessions are created as dry runs. Exit status: 0 where all
+    holds, 1 where something does not, with a sentence that says what; 2 for a wrong option.
+    """
+    from tasksession.cli.check import run_check
+
+    own = _own_namespace() if kubeconfig is None else None
+    steps = run_check(
+        kubeconfig=kubeconfig,
+        operator_namespace=operator_namespace or own or "tasksession-system",
+        namespace=namespace,
+        policy=policy,
+        timeout=timeout,
+    )
+    for step in steps:
+        click.echo(f"{'ok' if step.holds else 'failed'}: {step.text}")
+    sys.exit(0 if all(step.holds for step in steps) else 1)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for part in text.split(",") if (name := part.strip()))
 

@@ -70,7 +70,7 @@ class Collector:
         spaces = [*self._only, *user.split(":")[2:3]] if self._only else []
         facts = replace(
             facts,
-            guards=await self._guards(),
+            guards=await self.guards(),
             definitions=await self._definitions(),
             admission_resources=await self._admission_resources(),
             roles=await self._list("Role", _is_no_sessions, label_selector=label_selector, spaces=spaces),
@@ -104,7 +104,8 @@ class Collector:
             return _unread(error)
         return tuple(found)
 
-    async def _guards(self) -> tuple[tuple[str, Object], ...] | Unread:
+    async def guards(self) -> tuple[tuple[str, Object], ...] | Unread:
+        """Read the guards' policies and bindings."""
         found: list[tuple[str, Object]] = []
         for kind in _GUARD_KINDS:
             listed = await self._list(kind, lambda item: GUARD_LABEL in texts(item, "labels"))
@@ -134,9 +135,12 @@ class Collector:
 
     async def _lease(self, facts: Facts) -> SeenLease | Unread:
         """The Lease in the namespace of the operator's ServiceAccount, which its binding names."""
-        namespace = next(iter((operator_of(facts) or "").split(":")[2:3]), None)
-        if namespace is None:
-            return Unread("Nobody can say where the operator is, because no binding that could be read names it.")
+        for namespace in (operator_of(facts) or "").split(":")[2:3]:
+            return await self.lease(namespace)
+        return Unread("Nobody can say where the operator is, because no binding that could be read names it.")
+
+    async def lease(self, namespace: str) -> SeenLease | Unread:
+        """Read the operator's Lease in a namespace."""
         try:
             found = await self._client.find(paths.one("Lease", namespace, LEASE))
         except ClusterError as error:

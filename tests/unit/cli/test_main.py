@@ -86,3 +86,13 @@ def test_a_doctor_without_a_cluster_is_a_sentence(runner: CliRunner, tmp_path: P
     result = runner.invoke(main, ["doctor", "--kubeconfig", str(empty)])
     assert result.exit_code == 1
     assert result.output.startswith("Error: the cluster cannot be examined: cannot connect with kubeconfig")
+
+
+def test_a_check_without_a_cluster_is_a_sentence(runner: CliRunner, tmp_path: Path) -> None:
+    """It fails with status 1 and says what it tried, without waiting; its help has the exit statuses."""
+    assert "Exit status" in runner.invoke(main, ["check", "-h"]).output
+    empty = tmp_path / "kubeconfig"
+    empty.write_text("apiVersion: v1\nkind: Config\n")
+    result = runner.invoke(main, ["check", "--kubeconfig", str(empty)])
+    assert result.exit_code == 1
+    assert result.output.startswith("failed: cannot connect with kubeconfig")
