@@ -22,8 +22,8 @@ RUN ["/build/tools/bin/python", "-m", "pip", "--disable-pip-version-check", "--p
 # A read-only root file system cannot keep what Python compiles: all is compiled here. What changes most comes last.
 COPY image/compile.py /build/compile.py
 RUN ["/opt/tasksession/bin/python", "/build/compile.py", "packages"]
-COPY image/tasksession-operator /opt/tasksession/bin/tasksession-operator
-COPY operator/tasksession /opt/tasksession/src/tasksession
+COPY image/tasksession-operator LICENSE /opt/operator/
+COPY operator/tasksession /opt/operator/tasksession
 RUN ["/opt/tasksession/bin/python", "/build/compile.py", "source"]
 
 FROM ${BASE}
@@ -36,10 +36,11 @@ LABEL org.opencontainers.image.title="tasksession-operator" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="${SOURCE}"
+# Two layers: a new version of the operator shares the large one, its packages, with the version before.
 COPY --from=build /opt/tasksession /opt/tasksession
-COPY LICENSE /opt/tasksession/LICENSE
-ENV PATH=/opt/tasksession/bin:/usr/local/bin:/usr/bin:/bin \
-    PYTHONPATH=/opt/tasksession/src \
+COPY --from=build /opt/operator /opt/operator
+ENV PATH=/opt/operator:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/opt/operator \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A number, so that a kubelet can see that it is not root.

@@ -131,8 +131,7 @@ image: setup ## Build the operator's image with docker, podman or buildah (IMAGE
 
 .PHONY: binaries
 binaries: setup ## Build what the test cluster runs, once, into the cache
-	$(BIN)/python -m tests.cluster build --node auto
-	$(BIN)/python -m tests.cluster build --node kwok
+	$(BIN)/python -m tests.cluster build --node auto kwok
 
 .PHONY: cluster-up
 cluster-up: setup ## Start a cluster to play with (NODE=real|kwok|none|auto) and print its KUBECONFIG

@@ -16,7 +16,7 @@ import sys
 def main() -> None:
     """Compile the environment's packages, or the operator's own."""
     if sys.argv[1:] == ["source"]:
-        compiled(pathlib.Path("/opt/tasksession/src"))
+        compiled(pathlib.Path("/opt/operator"))
         return
     packages = pathlib.Path(site.getsitepackages()[0])
     shutil.rmtree(packages / "cel_expr_python" / "ext")

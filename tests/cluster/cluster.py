@@ -22,13 +22,12 @@ from tests.cluster.api import Api, ApiError
 from tests.cluster.build import binaries
 from tests.cluster.cache import locked
 from tests.cluster.control_plane import ADDRESS_FOR_PODS, ENVIRONMENT, PORTS, ControlPlane
-from tests.cluster.node import Node, binaries_of, clean_up, make_node, resolve
+from tests.cluster.node import Node, clean_up, make_node, resolve
 from tests.cluster.ports import free_ports
+from tests.cluster.preparation import CONTROL_PLANE, names_for
 from tests.cluster.real_node import RealNode
 from tests.cluster.versions import KUBERNETES, newest
 from tests.cluster.waiting import wait_for
-
-CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 _numbers = itertools.count(1)
 
@@ -121,8 +120,8 @@ class Cluster:
     def up(self) -> "Cluster":
         """Start everything and wait until it serves; a failure ends what was started and says where the logs are."""
         end_stale()
-        names = [*CONTROL_PLANE, *(["kube-scheduler"] if self.node != "none" else [])]
-        self._binaries = binaries([*names, *binaries_of(self.node)], kubernetes=self.kubernetes)
+        # All of it at once, kubectl and helm too: a first build says in advance how many there are.
+        self._binaries = binaries(names_for([self.node]), kubernetes=self.kubernetes)
         self._record()
         try:
             self._plane = ControlPlane(
@@ -130,10 +129,10 @@ class Cluster:
             )
             self._plane.prepare()
             # The others end themselves when the API server is not there at their start.
-            for name in names[:2]:
+            for name in CONTROL_PLANE[:2]:
                 self.start(name, wait=False)
             self._wait_until_served()
-            for name in names[2:]:
+            for name in (*CONTROL_PLANE[2:], *(["kube-scheduler"] if self.node != "none" else [])):
                 self.start(name, wait=False)
             self._api = Api.from_kubeconfig(self.kubeconfig)
             self._wait_until_controlled()

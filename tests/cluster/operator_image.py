@@ -8,16 +8,16 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.cache import cache_folder, locked
+from tests.cluster.progress import Progress, say
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The name that the chart has for the image by default, as a container runtime writes it out.
-OPERATOR_IMAGE = "localhost/tasksession-operator:0.1.0"
+#: The name that the chart has for the image by default.
+OPERATOR_IMAGE = "tasksession-operator:0.1.0"
 #: What the image is made of; a change of any makes another image.
 _SOURCES = ("Dockerfile", "LICENSE", "image", "operator/tasksession", "requirements/runtime.txt")
 _TOOLS = ("docker", "podman", "buildah")
@@ -43,19 +43,33 @@ def build(*, tag: str, base: str | None, builder: str | None, tool: str | None) 
     return chosen
 
 
-def cached_archive() -> Path:
+def is_cached() -> bool:
+    """Whether this content was built already."""
+    return _archive().exists()
+
+
+def cached_archive(progress: Progress | None = None) -> Path:
     """Return a docker archive of the operator's image, built first where this content was never built."""
-    folder = cache_folder() / "images"
-    archive = folder / f"operator-{_key()}.tar"
+    archive = _archive()
+    folder = archive.parent
     with locked(folder / "lock"):
         if not archive.exists():
+            progress = progress or Progress(["operator image"])
+            progress.begin("operator image")
+            say(f"[{progress.place}] the operator's image: building, {progress.left}")
             began = archive.with_suffix(".partial")
             began.unlink(missing_ok=True)
             _build_archive(began)
+            say(f"[{progress.place}] the operator's image: done after {progress.elapsed:.0f} s")
+            progress.finish()
             for old in folder.glob("operator-*.tar"):
                 old.unlink()
             began.replace(archive)
     return archive
+
+
+def _archive() -> Path:
+    return cache_folder() / "images" / f"operator-{_key()}.tar"
 
 
 def why_not() -> str | None:
@@ -94,17 +108,15 @@ def _build_archive(archive: Path) -> None:
     bud = ["buildah", *store, "bud", "--isolation", "chroot", "--network", "host", "--layers"]
     bases = {name: f"localhost/tasksession-{name}" for name in ("base", "builder")}
     if any(_fails(["buildah", *store, "inspect", "--type", "image", base]) for base in bases.values()):
-        _say("the operator's image: unpacking its base")
         with tempfile.TemporaryDirectory(prefix="tasksession-image-") as name:
             recipe = Path(name) / "base.Dockerfile"
             recipe.write_text("FROM scratch\nCOPY . /\n")
             for kind, root in _unpack(Path(name)).items():
                 _run([*bud, "--quiet", "--tag", bases[kind], "--file", str(recipe), str(root)])
-    _say("the operator's image: building")
     chosen = ["--build-arg", f"BASE={bases['base']}", "--build-arg", f"BUILDER={bases['builder']}"]
-    _run([*bud, *chosen, *_labels(), *_pip_settings(mounts=True), "--tag", OPERATOR_IMAGE, str(ROOT)])
-    _run(["buildah", *store, "push", "--quiet", OPERATOR_IMAGE, f"docker-archive:{archive}:{OPERATOR_IMAGE}"])
-    _say("the operator's image: done")
+    built = f"localhost/{OPERATOR_IMAGE}"
+    _run([*bud, *chosen, *_labels(), *_pip_settings(mounts=True), "--tag", built, str(ROOT)])
+    _run(["buildah", *store, "push", "--quiet", built, f"docker-archive:{archive}:{OPERATOR_IMAGE}"])
 
 
 def _storage_driver(folder: Path) -> str:
@@ -179,8 +191,3 @@ def _run(command: Sequence[str]) -> None:
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
         raise ImageError(f"{' '.join(command[:2])} failed:\n{tail}")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

@@ -72,9 +72,7 @@ def deployed(guarded_node: Cluster) -> Iterator[Cluster]:
 def test_two_replicas_grant_and_end_and_survive_the_leader(deployed: Cluster, world: World) -> None:
     """Both are Ready; a session is granted and ended; the leader is killed, and the other one goes on with the next."""
     pods = wait_for(lambda: found if len(found := ready(deployed)) == 2 else None, timeout=120, what="two replicas")
-    assert {each["spec"]["containers"][0]["image"] for each in pods} == {
-        OPERATOR_IMAGE.removeprefix("docker.io/library/")
-    }
+    assert {each["spec"]["containers"][0]["image"] for each in pods} == {OPERATOR_IMAGE}
     assert {each["spec"]["serviceAccountName"] for each in pods} == {"tasksession-operator"}
     for each in pods:
         state = each["status"]["containerStatuses"][0]
