@@ -41,6 +41,7 @@ COPY --from=build /opt/tasksession /opt/tasksession
 COPY --from=build /opt/operator /opt/operator
 ENV PATH=/opt/operator:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/operator \
+    HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A number, so that a kubelet can see that it is not root.

@@ -36,7 +36,9 @@ class ImageError(Exception):
 def build(*, tag: str, base: str | None, builder: str | None, tool: str | None) -> str:
     """Build the image with a tool of the machine, for its own store; return the tool's name."""
     chosen = tool or _usable_tool()
-    command = [chosen, "build", "--tag", tag, *_labels()]
+    # Only docker names it so by itself; the others may ask which registry is meant.
+    local = tag if chosen == "docker" or "/" in tag else f"localhost/{tag}"
+    command = [chosen, "build", "--tag", local, *_labels()]
     if base:
         command += ["--build-arg", f"BASE={base}", "--build-arg", f"BUILDER={builder or base}"]
     _run([*command, *_pip_settings(mounts=chosen != "docker"), str(ROOT)])

@@ -7,8 +7,10 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.cluster.api import Object
+from tests.cluster.cache import node_tools_marker
 from tests.cluster.image import TASK_IMAGE
 from tests.cluster.installation import install
+from tests.cluster.operator_image import cached_archive, why_not
 from tests.cluster.operator_process import OperatorProcess
 from tests.support.world import CEILING, World
 
@@ -40,6 +42,16 @@ def guarded_node(node_cluster: Cluster) -> Cluster:
     # The garbage collector learns of new kinds every 30 s only, or when it starts.
     node_cluster.restart("kube-controller-manager")
     return node_cluster
+
+
+@pytest.fixture(scope="session")
+def operator_archive() -> Path:
+    """Return the operator's image; the test is skipped where it cannot be made, and fails where it must be."""
+    if reason := why_not():
+        if node_tools_marker().exists():
+            pytest.fail(f"make node-tools has run here, and yet there is no image: {reason}")
+        pytest.skip(f"NOT TESTED: {reason}")
+    return cached_archive()
 
 
 @pytest.fixture

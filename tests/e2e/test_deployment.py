@@ -1,8 +1,11 @@
 """The chart's Deployment on a real node: the operator from its image, with nothing but what the chart gives it."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ import yaml
 from tests.cluster import Cluster, wait_for
 from tests.cluster.api import ApiError, Object
 from tests.cluster.installation import NAMESPACE, render
-from tests.cluster.operator_image import OPERATOR_IMAGE, cached_archive
+from tests.cluster.operator_image import OPERATOR_IMAGE
 from tests.cluster.ports import free_ports
 from tests.e2e.conftest import SLEEPS, pod
 from tests.support.world import CEILING, World
@@ -48,10 +51,25 @@ def log_of(cluster: Cluster, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+def kill(cluster: Cluster, pod: Object) -> None:
+    """End a pod as the loss of its node would: SIGKILL, no last words to the Lease, and no restart."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    bundle = cluster.folder / "node/run/io.containerd.runtime.v2.task/k8s.io" / container
+    os.kill(int((bundle / "init.pid").read_text()), signal.SIGKILL)
+    cluster.api.request("DELETE", f"{PODS}/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
+
+
+@pytest.fixture(scope="module")
+def node_with_image(guarded_node: Cluster, operator_archive: Path) -> Cluster:
+    """Return the node with the operator's image."""
+    guarded_node.import_image(operator_archive)
+    return guarded_node
+
+
 @pytest.fixture
-def deployed(guarded_node: Cluster) -> Iterator[Cluster]:
+def deployed(node_with_image: Cluster) -> Iterator[Cluster]:
     """Run two replicas. The one node's pods have only its own network, so that each has a Deployment and a port."""
-    guarded_node.import_image(cached_archive())
+    guarded_node = node_with_image
     names = []
     for number, port in enumerate(free_ports(2, taken=set())):
         deployment = rendered(guarded_node, hostNetwork=True, replicas=1, probePort=port)
@@ -65,7 +83,7 @@ def deployed(guarded_node: Cluster) -> Iterator[Cluster]:
     yield guarded_node
     for name in names:
         guarded_node.api.delete(f"{DEPLOYMENTS}/{name}")
-    wait_for(lambda: not guarded_node.api.list(PODS), timeout=60, what="the operator's pods to be gone")
+    wait_for(lambda: not guarded_node.api.list(PODS), timeout=20, what="the operator's pods to be gone")
     guarded_node.api.delete(LEASE)
 
 
@@ -85,8 +103,8 @@ def test_two_replicas_grant_and_end_and_survive_the_leader(deployed: Cluster, wo
     assert leader in {each["metadata"]["name"] for each in pods}
     world.request("during", task={"jobTemplate": {"spec": {"template": {"spec": pod(SLEEPS)}}}})
     world.wait_state("during", "Active")
-    deployed.api.request("DELETE", f"{PODS}/{leader}", body={"gracePeriodSeconds": 0})
     began = time.monotonic()
+    kill(deployed, next(each for each in pods if each["metadata"]["name"] == leader))
     wait_for(
         lambda: (holder := deployed.api.get(LEASE)["spec"].get("holderIdentity")) and holder != leader,
         timeout=30, what="another replica to hold the Lease",
@@ -95,6 +113,26 @@ def test_two_replicas_grant_and_end_and_survive_the_leader(deployed: Cluster, wo
     world.wait_state("during", "Revoked", timeout=30)
     assert time.monotonic() - began < 45
     world.wait_nothing_left()
+
+
+def test_one_that_is_only_starting_stops_at_once(deployed: Cluster) -> None:
+    """SIGTERM in a container's first moment, before the operator is loaded, is not lost: no update waits for it."""
+    wait_for(lambda: len(ready(deployed)) == 2, timeout=60, what="two replicas")
+    known = {each["metadata"]["name"] for each in deployed.api.list(PODS)}
+    deployed.api.delete(f"{PODS}/{next(iter(known))}")
+
+    def starting() -> Object | None:
+        return next((each for each in deployed.api.list(PODS) if runs(each, known)), None)
+
+    young = wait_for(starting, timeout=20, what="another one to start", interval=0.02)["metadata"]
+    deployed.api.delete(f"{PODS}/{young['name']}")
+    wait_for(lambda: deployed.api.find(f"{PODS}/{young['name']}") is None, timeout=15, what="it to be gone")
+
+
+def runs(pod: Object, but: set[str]) -> bool:
+    """Whether a pod, none of some, has a container that runs."""
+    states = pod["status"].get("containerStatuses", ())
+    return pod["metadata"]["name"] not in but and any("running" in each["state"] for each in states)
 
 
 def test_the_deployment_is_restricted(guarded_node: Cluster) -> None:

@@ -9,6 +9,7 @@ timers or daemons (they add finalizers), no peering, no Events. What it misses i
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import random
@@ -155,7 +156,7 @@ class Watch:
 
         @kopf.on.login(registry=registry)
         async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
-            found = kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+            found = kopf.login_with_kubeconfig(**kwargs) or _in_pod(kopf.login_with_service_account(**kwargs))
             return None if found is None else self._session(found)
 
         async def seen(event: Any, resource: Any, **_: Any) -> None:
@@ -164,6 +165,9 @@ class Watch:
         for group, version, plural in _RESOURCES:
             kopf.on.event(group, version, plural, registry=registry)(seen)
         scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
+        # Nobody sees it, for there is no peering. Left to itself kopf asks for the user's name, and in a container the
+        # user may have none.
+        scope["identity"] = "tasksession-operator"
         try:
             asyncio.run(
                 self._watch(kopf.operator(registry=registry, settings=kopf_settings(), stop_flag=self._stop, **scope))
@@ -204,3 +208,14 @@ class Watch:
         """Report what no task of kopf's caught, but for the streams that it drops half-open when it is stopped."""
         if not self._stop.is_set():
             loop.default_exception_handler(context)
+
+
+def _in_pod(found: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None:
+    """Reach the API server as the client does, by the address that the kubelet gives each pod.
+
+    kopf takes the name of the Service: without DNS, or with another one for the pods, it would never connect.
+    """
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+    if found is None or not host or not port:
+        return found
+    return dataclasses.replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
