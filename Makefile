@@ -21,10 +21,12 @@ SCHEDULES ?= 5000
 # How long `make soak` takes, and which random choices it makes.
 MINUTES ?= 30
 SEED ?=
-# The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the image of its pods there.
+# The demo: KEEP=1 leaves the cluster up, CONTEXT= uses a cluster of yours, IMAGE= is the operator's image there, for
+# one of kind built and loaded, TASK_IMAGE= that of the sessions' pods, with a shell and kubectl.
 KEEP ?=
 CONTEXT ?=
 IMAGE ?=
+TASK_IMAGE ?=
 # Of cluster-up: real, kwok, none or auto.
 NODE ?= auto
 
@@ -122,12 +124,12 @@ bench: setup binaries ## Measure against the limit, compare with the bars, write
 	$(BIN)/python -m tests.benchmark --size full --write-docs
 
 .PHONY: demo
-demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=<kube context>, IMAGE=<image>)
-	@KEEP='$(KEEP)' CONTEXT='$(CONTEXT)' IMAGE='$(IMAGE)' $(BIN)/python -m tests.demo
+demo: setup ## Show one session from beginning to end (KEEP=1, CONTEXT=, IMAGE=, TASK_IMAGE=)
+	@KEEP='$(KEEP)' CONTEXT='$(CONTEXT)' IMAGE='$(IMAGE)' TASK_IMAGE='$(TASK_IMAGE)' $(BIN)/python -m tests.demo
 
 .PHONY: image
-image: setup ## Build the operator's image with docker, podman or buildah (IMAGE_NAME=, BASE=, BUILDER=, TOOL=)
-	@$(BIN)/python -m tests.cluster image $(if $(IMAGE_NAME),--tag $(IMAGE_NAME)) $(if $(BASE),--base $(BASE)) $(if $(BUILDER),--builder $(BUILDER)) $(if $(TOOL),--tool $(TOOL))
+image: setup ## Build the operator's image with docker, podman or buildah (IMAGE_NAME=, BASE=, BUILDER=, TOOL=, CONTEXT=kind-…)
+	@$(BIN)/python -m tests.cluster image $(if $(CONTEXT),--context $(CONTEXT)) $(if $(IMAGE_NAME),--tag $(IMAGE_NAME)) $(if $(BASE),--base $(BASE)) $(if $(BUILDER),--builder $(BUILDER)) $(if $(TOOL),--tool $(TOOL))
 
 .PHONY: binaries
 binaries: setup ## Build what the test cluster runs, once, into the cache

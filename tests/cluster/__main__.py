@@ -10,6 +10,7 @@ import time
 from tests.cluster import state
 from tests.cluster.build import BuildError
 from tests.cluster.cluster import Cluster, ClusterError, end, end_stale
+from tests.cluster.kind import KindError, load
 from tests.cluster.node import KINDS, NodeUnavailableError, resolve
 from tests.cluster.node_tools import install
 from tests.cluster.operator_image import ImageError, build
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (BuildError, ClusterError, ImageError, NodeUnavailableError, UnknownVersionError) as error:
+    except (BuildError, ClusterError, ImageError, KindError, NodeUnavailableError, UnknownVersionError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--base", help="what it runs on; needs python3 and libstdc++ (default: see the Dockerfile)")
     image.add_argument("--builder", help="what it is made on: the same Python, with venv and pip (default: the base)")
     image.add_argument("--tool", help="docker, podman or buildah (default: the first of them that works)")
+    image.add_argument("--context", help="load it into this cluster of kind: kind-<name> (default: nowhere)")
     image.set_defaults(run=_image)
 
     compiled = commands.add_parser("build", help="build what a cluster needs, and start nothing")
@@ -121,6 +123,9 @@ def _status(_: argparse.Namespace) -> int:
 def _image(options: argparse.Namespace) -> int:
     used = build(tag=options.tag, base=options.base, builder=options.builder, tool=options.tool)
     print(f"built {options.tag} with {used}", file=sys.stderr)
+    if options.context:
+        load(options.tag, tool=used, context=options.context)
+        print(f"loaded it into {options.context}", file=sys.stderr)
     return 0
 
 

@@ -1,7 +1,8 @@
 """`make demo`: one session that completes and one whose time lapses, shown and checked as they happen.
 
-Settings are environment variables: KEEP=1 leaves the cluster up, CONTEXT names a cluster of yours, IMAGE an image with
-a shell and kubectl for its pods. The exit status is 0 only if everything was observed.
+Settings are environment variables: KEEP=1 leaves the cluster up, CONTEXT names a cluster of yours, IMAGE the operator's
+image there, TASK_IMAGE one with a shell and kubectl for the sessions' pods. The exit status is 0 only if everything was
+observed.
 """
 
 import os
@@ -12,6 +13,9 @@ import time
 from tests.cluster import Cluster
 from tests.cluster.api import Api, ApiError
 from tests.cluster.existing import ExistingCluster
+from tests.cluster.kind import KindError, is_kind, load
+from tests.cluster.operator_image import OPERATOR_IMAGE, ImageError, build
+from tests.cluster.preparation import prepare
 from tests.cluster.waiting import wait_for
 from tests.demo.narration import Narration, NotObserved
 from tests.demo.stage import NAMESPACE, REQUESTER, NotOurs, Stage, attempts
@@ -30,29 +34,41 @@ def main() -> int:
     context = os.environ.get("CONTEXT", "")
     image = os.environ.get("IMAGE", "") or None
     tell = Narration()
-    if context and image is None:
-        sys.stderr.write("error: name an image with a shell and kubectl for the pods: make demo CONTEXT=… IMAGE=…\n")
+    if context and image is None and not is_kind(context):
+        sys.stderr.write(
+            "error: name an image of the operator that the cluster can pull: make demo CONTEXT=… IMAGE=…\n"
+            "  make image IMAGE_NAME=… builds it; for a cluster of kind the demo builds and loads it itself\n"
+        )
         return 2
     tell.chapter("TaskSession: rights for one task, for as long as it runs")
     cluster = ExistingCluster(context) if context else Cluster(NAME, node="auto", stays=keep)
     stage: Stage | None = None
     done = False
     try:
+        if not context:
+            prepare([cluster.node], kubernetes=cluster.kubernetes)
         tell.step(f"using the cluster of context {context}" if context else "starting a Kubernetes control plane")
         cluster.up()
         tell.step(f"Kubernetes {cluster.kubernetes} is up; {_NODES[cluster.node]}")
-        found = Stage(cluster, image=image)
+        found = Stage(cluster, image=image or OPERATOR_IMAGE, task_image=os.environ.get("TASK_IMAGE", "") or None)
         found.refuse_what_is_not_ours()
+        if context and image is None:
+            tell.step("building the operator's image, and loading it into the cluster")
+            load(OPERATOR_IMAGE, tool=build(tag=OPERATOR_IMAGE, base=None, builder=None, tool=None), context=context)
         stage = found
         tell.step("installing the chart: custom resources, RBAC with a ceiling, guards")
         stage.install()
-        tell.step("starting the operator with its own ServiceAccount's rights")
+        tell.step(
+            "starting the operator: the chart's Deployment, with the operator's own image"
+            if stage.deployed
+            else "starting the operator as a process, with its own ServiceAccount's rights (no image, or no real node)"
+        )
         stage.start_operator()
         _completes(stage, tell)
         _lapses(stage, tell)
         done = True
         tell.chapter(f"All {tell.facts} facts were observed, in {tell.seconds:.0f} s.")
-    except (NotObserved, NotOurs) as error:
+    except (ImageError, KindError, NotObserved, NotOurs) as error:
         sys.stderr.write(f"\nerror: {error}\n")
     except Exception as error:
         sys.stderr.write(f"\nerror: {type(error).__name__}: {error}\n")
@@ -194,7 +210,7 @@ def _leave(stage: Stage, tell: Narration) -> None:
     tell.quote(
         f"export KUBECONFIG={stage.cluster.kubeconfig}\n"
         f"{stage.cluster.kubectl} get tasksessions -n {NAMESPACE}\n"
-        f"tail -f {stage.operator_log}\n"
+        f"{stage.how_to_read_the_log}\n"
         f"{sys.executable} -m tests.cluster down --name {NAME}    # ends it all"
     )
 

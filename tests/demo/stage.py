@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from tests.cluster.api import Api, ApiError, Object, objects
 from tests.cluster.existing import ExistingCluster
 from tests.cluster.image import TASK_IMAGE
 from tests.cluster.installation import install, uninstall
+from tests.cluster.operator_image import cached_archive, why_not
 from tests.cluster.operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from tests.cluster.operator_process import OperatorProcess, operator_kubeconfig
+from tests.cluster.ports import free_ports
 from tests.cluster.waiting import wait_for
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "quickstart"
@@ -47,25 +48,34 @@ class NotOurs(Exception):
 class Stage:
     """A cluster that is ready for the example."""
 
-    def __init__(self, cluster: Cluster, *, image: str | None) -> None:
+    def __init__(self, cluster: Cluster, *, image: str, task_image: str | None) -> None:
         self.cluster = cluster
         self.api: Api = cluster.api
         self.node = cluster.node
-        self._image = image or TASK_IMAGE
-        own = isinstance(cluster, ExistingCluster)
-        folder = Path(tempfile.mkdtemp(prefix="tasksession-demo-")) if own else cluster.folder
-        kubeconfig = operator_kubeconfig_path(folder)
-        self._operator = OperatorProcess(kubeconfig=kubeconfig, folder=folder, record=folder / "pids" / "operator")
-        self._kubeconfig = kubeconfig
+        self._yours = isinstance(cluster, ExistingCluster)
+        self._task_image = task_image or (None if self._yours else TASK_IMAGE)
+        self._operator: OperatorProcess | None = None
+        #: Whether the operator is the chart's Deployment; on a simulated node nothing would run in its pod.
+        self.deployed = self._yours or (self.node == "real" and why_not() is None)
+        operator: dict[str, Any] = {"create": self.deployed}
+        if self._yours:
+            operator |= {"image": image}
+        elif self.deployed:
+            # The one node's pods reach the API server by its own network only, and it can pull nothing.
+            port = free_ports(1, taken=set())[0]
+            operator |= {"hostNetwork": True, "replicas": 1, "probePort": port, "imagePullPolicy": "Never"}
+        self._values = {"ceiling": CEILING, "operator": operator}
 
     @property
-    def operator_log(self) -> Path:
-        """The operator's log."""
-        return self._operator.log
+    def how_to_read_the_log(self) -> str:
+        """The command that follows the operator's log."""
+        if self._operator is not None:
+            return f"tail -f {self._operator.log}"
+        return f"{self.cluster.kubectl} logs -f deployment/tasksession-operator -n {OPERATOR_NAMESPACE}"
 
     def refuse_what_is_not_ours(self) -> None:
         """On a cluster of yours, begin only where nothing stands that the demo would remove at its end."""
-        if not isinstance(self.cluster, ExistingCluster):
+        if not self._yours:
             return
         definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/tasksessions.tasksession.dev"
         for path, what in (
@@ -89,20 +99,29 @@ class Stage:
         return True
 
     def install(self) -> None:
-        """Install the chart without its Deployment: custom resources, RBAC, guards."""
-        install(self.cluster, values={"ceiling": CEILING})
+        """Install the chart: custom resources, RBAC, guards, and the Deployment where pods are real."""
+        if self.deployed and not self._yours:
+            self.cluster.import_image(cached_archive())
+        install(self.cluster, values=self._values)
 
     def start_operator(self) -> None:
-        """Start the operator as a local process, with a token of its own ServiceAccount."""
-        operator_kubeconfig(self.api, self._kubeconfig)
+        """Wait for the chart's Deployment, or start a local process with a token of the operator's ServiceAccount."""
+        if self.deployed:
+            where = ["deployment/tasksession-operator", "--namespace", OPERATOR_NAMESPACE]
+            self.kubectl("rollout", "status", *where, "--timeout", "110s")
+            return
+        folder = self.cluster.folder
+        kubeconfig = operator_kubeconfig(self.api, folder / "operator.kubeconfig")
+        self._operator = OperatorProcess(kubeconfig=kubeconfig, folder=folder, record=folder / "pids" / "operator")
         self._operator.start()
 
     def close(self) -> None:
         """Stop the operator; on a cluster of yours, remove everything that the demo brought."""
-        self._operator.stop()
-        if isinstance(self.cluster, ExistingCluster):
+        if self._operator is not None:
+            self._operator.stop()
+        if self._yours:
             self.kubectl("delete", "--ignore-not-found", "-f", str(EXAMPLE / "1-policy.yaml"))
-            uninstall(self.cluster, values={"ceiling": CEILING})
+            uninstall(self.cluster, values=self._values)
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """Run kubectl as the administrator; returns what it printed."""
@@ -123,9 +142,10 @@ class Stage:
             return item
         made = copy.deepcopy(item)
         template = made["spec"]["task"]["jobTemplate"]["spec"]["template"]
-        for container in template["spec"]["containers"]:
-            container["image"] = self._image
-            container["imagePullPolicy"] = "IfNotPresent" if isinstance(self.cluster, ExistingCluster) else "Never"
+        if self._task_image is not None:
+            for container in template["spec"]["containers"]:
+                container["image"] = self._task_image
+                container["imagePullPolicy"] = "IfNotPresent" if self._yours else "Never"
         if self.node == "kwok":
             seconds = "6s" if made["metadata"]["name"] == "triage" else "1h"
             template.setdefault("metadata", {}).setdefault("annotations", {})["simulated/runs-for"] = seconds
@@ -198,11 +218,6 @@ class Stage:
             "logs", "--follow", "--namespace", NAMESPACE, pod,
         ]  # fmt: skip
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def operator_kubeconfig_path(folder: Path) -> Path:
-    """Where the operator's kubeconfig is."""
-    return folder / "operator.kubeconfig"
 
 
 def _read(path: Path) -> str | None:
