@@ -91,7 +91,10 @@ class Trial:
             if "'tasksession-use'" in error.message:
                 return Step("a TaskSession whose policy its requester may not use is refused (dry run)", holds=True)
             raise
-        return _failed("A TaskSession whose policy its requester may not use was let in: guard tasksession-use is off.")
+        return _failed(
+            f"A TaskSession of SessionPolicy {_FORBIDDEN_POLICY} was let in: guard tasksession-use is off, or who asks "
+            "may use every policy, as cluster administrators may. Run helm test, which asks as somebody small."
+        )
 
     async def _create(self, policy: str) -> Object:
         body = {

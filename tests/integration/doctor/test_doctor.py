@@ -71,9 +71,9 @@ def test_from_an_empty_cluster_to_a_clean_one(fresh: Cluster, tmp_path: Path) ->
     assert "written before the guards" in found["CronJob default/old"][0]["problem"]
     fresh.api.delete("/apis/batch/v1/namespaces/default/cronjobs/old")
     old_cron_job(fresh)
-    before = writes(fresh)
     with with_lease(fresh, tmp_path) as operator:
         wait_for(lambda: fresh.api.find(LEASE_PATH), timeout=20, what="the Lease")
+        before = writes(fresh)
         done = doctor(fresh.kubeconfig)
     assert "Traceback" not in operator.log.read_text()
     assert (done.returncode, done.stderr) == (0, "")
