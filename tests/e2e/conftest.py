@@ -54,6 +54,13 @@ def operator_archive() -> Path:
     return cached_archive()
 
 
+@pytest.fixture(scope="session")
+def node_with_image(guarded_node: Cluster, operator_archive: Path) -> Cluster:
+    """Return the guarded node with the operator's image."""
+    guarded_node.import_image(operator_archive)
+    return guarded_node
+
+
 @pytest.fixture
 def world(guarded_node: Cluster) -> Iterator[World]:
     """Return a namespace, its policy and its requester; no operator runs."""

@@ -1,90 +1,47 @@
 """The chart's Deployment on a real node: the operator from its image, with nothing but what the chart gives it."""
 
-import json
 import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.cluster import Cluster, wait_for
 from tests.cluster.api import ApiError, Object
-from tests.cluster.installation import NAMESPACE, render
 from tests.cluster.operator_image import OPERATOR_IMAGE
 from tests.cluster.ports import free_ports
 from tests.e2e.conftest import SLEEPS, pod
-from tests.support.world import CEILING, World
+from tests.e2e.operator_pods import DEPLOYMENTS, LEASE, PODS, is_ready, log_of, one_replica, pid_of, rendered
+from tests.support.world import World
 
 pytestmark = pytest.mark.node
-
-DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tasksession-operator"
-
-
-def rendered(cluster: Cluster, **operator: Any) -> Object:
-    """Render the chart's Deployment."""
-    values = {"ceiling": CEILING, "operator": {"create": True, "imagePullPolicy": "Never", **operator}}
-    found = [each for each in yaml.safe_load_all(render(cluster, values=values)) if each["kind"] == "Deployment"]
-    assert len(found) == 1
-    deployment: Object = found[0]
-    return deployment
 
 
 def ready(cluster: Cluster) -> list[Object]:
     """Read the operator's pods that are Ready."""
-    return [
-        each
-        for each in cluster.api.list(PODS)
-        if "deletionTimestamp" not in each["metadata"]
-        and any(c["type"] == "Ready" and c["status"] == "True" for c in each["status"].get("conditions", ()))
-    ]
-
-
-def log_of(cluster: Cluster, name: str) -> list[dict[str, Any]]:
-    """Read the JSON lines of a pod's log."""
-    text = str(cluster.api.request("GET", f"{PODS}/{name}/log").get("text", ""))
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    return [each for each in cluster.api.list(PODS) if is_ready(each)]
 
 
 def kill(cluster: Cluster, pod: Object) -> None:
     """End a pod as the loss of its node would: SIGKILL, no last words to the Lease, and no restart."""
-    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    bundle = cluster.folder / "node/run/io.containerd.runtime.v2.task/k8s.io" / container
-    os.kill(int((bundle / "init.pid").read_text()), signal.SIGKILL)
+    os.kill(pid_of(cluster, pod), signal.SIGKILL)
     cluster.api.request("DELETE", f"{PODS}/{pod['metadata']['name']}", body={"gracePeriodSeconds": 0})
-
-
-@pytest.fixture(scope="module")
-def node_with_image(guarded_node: Cluster, operator_archive: Path) -> Cluster:
-    """Return the node with the operator's image."""
-    guarded_node.import_image(operator_archive)
-    return guarded_node
 
 
 @pytest.fixture
 def deployed(node_with_image: Cluster) -> Iterator[Cluster]:
     """Run two replicas. The one node's pods have only its own network, so that each has a Deployment and a port."""
-    guarded_node = node_with_image
     names = []
     for number, port in enumerate(free_ports(2, taken=set())):
-        deployment = rendered(guarded_node, hostNetwork=True, replicas=1, probePort=port)
-        name = f"{deployment['metadata']['name']}-{number}"
-        labels = {**deployment["spec"]["selector"]["matchLabels"], "test": name}
-        deployment["metadata"]["name"] = name
-        deployment["spec"]["selector"]["matchLabels"] = labels
-        deployment["spec"]["template"]["metadata"]["labels"] |= labels
-        guarded_node.api.create(DEPLOYMENTS, deployment)
+        name = f"tasksession-operator-{number}"
+        node_with_image.api.create(DEPLOYMENTS, one_replica(node_with_image, name, port=port))
         names.append(name)
-    yield guarded_node
+    yield node_with_image
     for name in names:
-        guarded_node.api.delete(f"{DEPLOYMENTS}/{name}")
-    wait_for(lambda: not guarded_node.api.list(PODS), timeout=20, what="the operator's pods to be gone")
-    guarded_node.api.delete(LEASE)
+        node_with_image.api.delete(f"{DEPLOYMENTS}/{name}")
+    wait_for(lambda: not node_with_image.api.list(PODS), timeout=20, what="the operator's pods to be gone")
+    node_with_image.api.delete(LEASE)
 
 
 def test_two_replicas_grant_and_end_and_survive_the_leader(deployed: Cluster, world: World) -> None:
