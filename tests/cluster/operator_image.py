@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.cluster.cache import cache_folder, locked
-from tests.cluster.progress import Progress, say
+from tests.cluster.progress import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The name that the chart has for the image by default.
@@ -56,14 +56,10 @@ def cached_archive(progress: Progress | None = None) -> Path:
     folder = archive.parent
     with locked(folder / "lock"):
         if not archive.exists():
-            progress = progress or Progress(["operator image"])
-            progress.begin("operator image")
-            say(f"[{progress.place}] the operator's image: building, {progress.left}")
             began = archive.with_suffix(".partial")
             began.unlink(missing_ok=True)
-            _build_archive(began)
-            say(f"[{progress.place}] the operator's image: done after {progress.elapsed:.0f} s")
-            progress.finish()
+            with (progress or Progress(["operator image"])).step("operator image", "the operator's image"):
+                _build_archive(began)
             for old in folder.glob("operator-*.tar"):
                 old.unlink()
             began.replace(archive)
@@ -108,7 +104,8 @@ def _build_archive(archive: Path) -> None:
     # A store of its own, which keeps the layers: changed code alone is quickly packed. Chroot needs no namespaces.
     store = ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", _storage_driver(folder)]
     bud = ["buildah", *store, "bud", "--isolation", "chroot", "--network", "host", "--layers"]
-    bases = {name: f"localhost/tasksession-{name}" for name in ("base", "builder")}
+    made_of = hashlib.sha256(repr((_PACKAGES, _BUILDER_PACKAGES, _LEFT_OUT, _NEEDLESS)).encode()).hexdigest()[:12]
+    bases = {name: f"localhost/tasksession-{name}:{made_of}" for name in ("base", "builder")}
     if any(_fails(["buildah", *store, "inspect", "--type", "image", base]) for base in bases.values()):
         with tempfile.TemporaryDirectory(prefix="tasksession-image-") as name:
             recipe = Path(name) / "base.Dockerfile"
