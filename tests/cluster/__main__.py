@@ -10,7 +10,7 @@ import time
 from tests.cluster import state
 from tests.cluster.build import BuildError
 from tests.cluster.cluster import Cluster, ClusterError, end, end_stale
-from tests.cluster.kind import KindError, load
+from tests.cluster.kind import KindError, load, require
 from tests.cluster.node import KINDS, NodeUnavailableError, resolve
 from tests.cluster.node_tools import install
 from tests.cluster.operator_image import ImageError, build
@@ -121,6 +121,8 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _image(options: argparse.Namespace) -> int:
+    if options.context:
+        require(options.context)
     used = build(tag=options.tag, base=options.base, builder=options.builder, tool=options.tool)
     print(f"built {options.tag} with {used}", file=sys.stderr)
     if options.context:

@@ -22,8 +22,8 @@ def is_kind(context: str) -> bool:
     return context.startswith(PREFIX)
 
 
-def load(image: str, *, tool: str, context: str) -> None:
-    """Load an image that `tool` built into the nodes of a context's cluster, under the same name."""
+def require(context: str) -> None:
+    """Make sure, before anything is built, that an image can be loaded there. Raises KindError."""
     if not is_kind(context):
         raise KindError(
             f"images are loaded into clusters of kind, whose contexts begin with {PREFIX}: push the image to a "
@@ -31,6 +31,11 @@ def load(image: str, *, tool: str, context: str) -> None:
         )
     if shutil.which("kind") is None:
         raise KindError("kind is not on PATH: install it, or push the image to a registry that the cluster pulls from")
+
+
+def load(image: str, *, tool: str, context: str) -> None:
+    """Load an image that `tool` built into the nodes of a context's cluster, under the same name."""
+    require(context)
     with tempfile.TemporaryDirectory(prefix="tasksession-kind-") as folder:
         for command in commands(image, tool=tool, context=context, archive=Path(folder) / "image.tar"):
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

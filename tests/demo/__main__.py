@@ -13,7 +13,7 @@ import time
 from tests.cluster import Cluster
 from tests.cluster.api import Api, ApiError
 from tests.cluster.existing import ExistingCluster
-from tests.cluster.kind import KindError, is_kind, load
+from tests.cluster.kind import KindError, is_kind, load, require
 from tests.cluster.operator_image import OPERATOR_IMAGE, ImageError, build
 from tests.cluster.preparation import prepare
 from tests.cluster.waiting import wait_for
@@ -53,6 +53,7 @@ def main() -> int:
         found = Stage(cluster, image=image or OPERATOR_IMAGE, task_image=os.environ.get("TASK_IMAGE", "") or None)
         found.refuse_what_is_not_ours()
         if context and image is None:
+            require(context)
             tell.step("building the operator's image, and loading it into the cluster")
             load(OPERATOR_IMAGE, tool=build(tag=OPERATOR_IMAGE, base=None, builder=None, tool=None), context=context)
         stage = found
