@@ -124,6 +124,8 @@ def _store_everything(tenants: Tenants) -> dict[str, str]:
     tenants.session("deep-within-bytes", {"x": nested(150)})
     tenants.session("flood", {"x": flood()})
     tenants.session("large", {"x": "a" * 1_300_000})
+    tenants.session("too-large-to-grow", {"x": "a" * 220_000})
+    tenants.session("marked", {}, labels={f"tasksession.dev/k{number}": "v" for number in range(30_000)})
     tenants.session("too-large-for-a-status", {"x": "a" * 1_571_500})
     tenants.job("joins", job, managedFields=field_managers("batch/v1"))
     tenants.job("asks", {"tasksession.dev/policy": world.policy}, managedFields=field_managers("batch/v1"))
@@ -138,7 +140,8 @@ def _store_everything(tenants: Tenants) -> dict[str, str]:
         managed = field_managers("rbac.authorization.k8s.io/v1")
         body = {"metadata": {"name": "ordinary", "labels": marks, "managedFields": managed}, **more}
         send(tenants.admin, "POST", world.path(kind), body)
-    return {"deep-template": "Denied", "deep-within-bytes": "Denied", "flood": "Denied", "large": "Denied"}
+    denied = ("deep-template", "deep-within-bytes", "flood", "large", "too-large-to-grow", "marked")
+    return dict.fromkeys(denied, "Denied")
 
 
 @pytest.mark.timeout(300)
@@ -152,7 +155,7 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
     tenants.make_deep(f"{tenants.mallory.sessions}/live")
     tenants.wait_states({**wanted, "live": "Revoked"}, timeout=120)
     assert not tenants.bindings()
-    for name in ("deep-template", "large", "too-large-for-a-status"):
+    for name in ("deep-template", "large", "too-large-to-grow", "marked", "too-large-for-a-status"):
         wait_for(lambda name=name: tenants.events(name), timeout=90, what=f"an Event on {name}")  # type: ignore[misc]
         assert all("is not read, because it is" in message for _, message in tenants.events(name))
     for name in ("joins", "asks", "asks-for-much"):
