@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +103,18 @@ class Tenants:
         wait_for(lambda: not self.alice.children("RoleBinding"), timeout=10, what="the rights to be gone")
         return time.monotonic() - began
 
+    def examine(self) -> dict[str, str]:
+        """What the doctor says of each object of both tenants that it could not look at."""
+        spaces = [f"--namespace={tenant.namespace}" for tenant in (self.mallory, self.alice)]
+        kubeconfig = str(self.mallory.cluster.kubeconfig)
+        done = subprocess.run(
+            [sys.executable, "-m", "tasksession", "doctor", "--kubeconfig", kubeconfig, "--output", "json", *spaces],
+            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": "operator"},
+        )  # fmt: skip
+        assert done.stderr == "", done.stderr
+        found = json.loads(done.stdout)["findings"]
+        return {each["object"]: each["problem"] for each in found if each["severity"] == "not checked"}
+
     def wait_swept(self) -> None:
         """Wait until a sweep has succeeded that began after this call: the probe would tell of one that did not."""
         began = len(self.operator.log.read_text())
@@ -175,6 +190,9 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
     assert invariants.crashes(said) == []
     assert tenants.operator.probe("/livez")[0] == tenants.operator.probe("/readyz")[0] == 200
     assert not tenants.bindings()
+    examined = tenants.examine()
+    for subject in ("RoleBinding {}/ordinary", "Role {}/ordinary", "Job {}/joins", "TaskSession {}/flood"):
+        assert examined[subject.format(tenants.mallory.namespace)].startswith("Could not be checked: it is ")
     record_property(
         "measured",
         f"another tenant's session took {quiet:.2f} s before hostile objects, {in_the_watch:.2f} s beside them, and "
