@@ -28,35 +28,40 @@ _SWEEP_SECONDS = 2
 
 
 class Tenants:
-    """Two namespaces with people of their own, and one operator for both."""
+    """Two namespaces with people of their own, and more that are as the first; one operator for all."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.mallory, self.alice = World(cluster), World(cluster)
+        self.hostile = [self.mallory, World(cluster), World(cluster)]
         self.admin = cluster.api
         self.operator = OperatorProcess(
             kubeconfig=operator_kubeconfig(self.admin, folder / "kubeconfig"),
             folder=folder,
-            namespaces=[self.mallory.namespace, self.alice.namespace],
+            namespaces=[world.namespace for world in (*self.hostile, self.alice)],
             arguments=["--sweep-interval", str(_SWEEP_SECONDS)],
         )
 
     def close(self) -> None:
         """End the operator and let the namespaces go."""
         self.operator.stop(grace=5)
-        self.mallory.close()
-        self.alice.close()
+        for world in (*self.hostile, self.alice):
+            world.close()
 
     # What a holder of `edit` stores
 
-    def session(self, name: str, template: Any, **metadata: Any) -> None:
+    def session(self, name: str, template: Any, *, place: int = 0, **metadata: Any) -> None:
         """Store a TaskSession with a jobTemplate of any form."""
-        body = self.mallory.manifest(name, task={"jobTemplate": {"spec": template}})
+        world = self.hostile[place]
+        body = world.manifest(name, task={"jobTemplate": {"spec": template}})
         body["metadata"].update(metadata)
-        send(self.mallory.jane, "POST", self.mallory.sessions, body)
+        send(world.jane, "POST", world.sessions, body)
 
-    def job(self, name: str, annotations: Object, *, env: int = 0, text: int = 0, **metadata: Any) -> None:
+    def job(
+        self, name: str, annotations: Object, *, env: int = 0, text: int = 0, place: int = 0, **metadata: Any
+    ) -> None:
         """Store a Job that asks for a session, or joins one, with so many variables, or with one so long."""
-        spec = self.mallory.job_spec()
+        world = self.hostile[place]
+        spec = world.job_spec()
         variables = [{"name": f"E{number}"} for number in range(env)] or [{"name": "TEXT", "value": "a" * text}]
         spec["template"]["spec"]["containers"][0]["env"] = variables
         body = {
@@ -65,7 +70,7 @@ class Tenants:
             "metadata": {"name": name, "annotations": annotations, **metadata},
             "spec": {"suspend": True, **spec},
         }
-        send(self.mallory.jane, "POST", self.mallory.path("Job"), body)
+        send(world.jane, "POST", world.path("Job"), body)
 
     def make_deep(self, path: str, api_version: str = "tasksession.dev/v1alpha1") -> None:
         """Write field managers that are nested deeply into an object that exists."""
@@ -207,15 +212,17 @@ _MEASURED = 12
 
 
 def _store_many(tenants: Tenants) -> None:
-    """Store so many TaskSessions, and as many Jobs, of a megabyte each.
+    """Store so many TaskSessions, and as many Jobs, of a megabyte each, in three namespaces.
 
     Most of them are long texts: with many small values, it is the API server that takes many seconds for each.
     """
 
     def one(number: int) -> None:
-        dense = number % 25 == 0
-        tenants.session(f"many-{number}", {"x": flood(60_000)} if dense else {"x": "a" * 1_000_000})
-        tenants.job(f"many-{number}", {"tasksession.dev/session": "nosuch"}, env=9000 if dense else 0, text=1_000_000)
+        dense, place = number % 25 == 0, number % len(tenants.hostile)
+        template = {"x": flood(60_000)} if dense else {"x": "a" * 1_000_000}
+        tenants.session(f"many-{number}", template, place=place)
+        joins = {"tasksession.dev/session": "nosuch"}
+        tenants.job(f"many-{number}", joins, env=9000 if dense else 0, text=1_000_000, place=place)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(one, range(_MANY)))
