@@ -16,6 +16,8 @@ SIDE_BY_SIDE := --numprocesses $(PROCESSES) --dist loadfile -m "not timed"
 # The threat model is compared with the table of attacks where that is.
 UNIT := tests/unit tests/attacks/test_threat_model.py
 RANDOM_LIVES := tests/unit/lifecycle/test_state_machine.py tests/unit/lifecycle/test_broken_plans.py
+# The versions of Python that are allowed, for `make pythons`.
+PYTHONS ?= 3.11 3.12 3.13
 # How many random lives `make schedules` tries.
 SCHEDULES ?= 5000
 # How long `make soak` takes, and which random choices it makes.
@@ -71,6 +73,16 @@ contracts: setup ## Check which layer imports which
 .PHONY: unit
 unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
 	$(BIN)/python -m pytest $(UNIT) --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+
+# pydantic's decoder, and how deep Python recurses, differ from one version to the next.
+.PHONY: pythons
+pythons: $(PYTHONS:%=.venv-%/.installed) ## What reads tenants' objects, on every PYTHONS: each has to be on the PATH
+	for version in $(PYTHONS); do PYTHONPATH=operator .venv-$$version/bin/python -m pytest tests/unit/cluster tests/unit/api; done
+
+.venv-%/.installed: requirements/dev.txt
+	test -x $(@D)/bin/python || python$* -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
 
 .PHONY: schedules
 schedules: setup ## Random lives of sessions against the pure plan, SCHEDULES of them, and mistakes that have to be found

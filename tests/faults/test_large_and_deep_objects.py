@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,35 +28,40 @@ _SWEEP_SECONDS = 2
 
 
 class Tenants:
-    """Two namespaces with people of their own, and one operator for both."""
+    """Two namespaces with people of their own, and more that are as the first; one operator for all."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.mallory, self.alice = World(cluster), World(cluster)
+        self.hostile = [self.mallory, World(cluster), World(cluster)]
         self.admin = cluster.api
         self.operator = OperatorProcess(
             kubeconfig=operator_kubeconfig(self.admin, folder / "kubeconfig"),
             folder=folder,
-            namespaces=[self.mallory.namespace, self.alice.namespace],
+            namespaces=[world.namespace for world in (*self.hostile, self.alice)],
             arguments=["--sweep-interval", str(_SWEEP_SECONDS)],
         )
 
     def close(self) -> None:
         """End the operator and let the namespaces go."""
         self.operator.stop(grace=5)
-        self.mallory.close()
-        self.alice.close()
+        for world in (*self.hostile, self.alice):
+            world.close()
 
     # What a holder of `edit` stores
 
-    def session(self, name: str, template: Any, **metadata: Any) -> None:
+    def session(self, name: str, template: Any, *, place: int = 0, **metadata: Any) -> None:
         """Store a TaskSession with a jobTemplate of any form."""
-        body = self.mallory.manifest(name, task={"jobTemplate": {"spec": template}})
+        world = self.hostile[place]
+        body = world.manifest(name, task={"jobTemplate": {"spec": template}})
         body["metadata"].update(metadata)
-        send(self.mallory.jane, "POST", self.mallory.sessions, body)
+        send(world.jane, "POST", world.sessions, body)
 
-    def job(self, name: str, annotations: Object, *, env: int = 0, text: int = 0, **metadata: Any) -> None:
+    def job(
+        self, name: str, annotations: Object, *, env: int = 0, text: int = 0, place: int = 0, **metadata: Any
+    ) -> None:
         """Store a Job that asks for a session, or joins one, with so many variables, or with one so long."""
-        spec = self.mallory.job_spec()
+        world = self.hostile[place]
+        spec = world.job_spec()
         variables = [{"name": f"E{number}"} for number in range(env)] or [{"name": "TEXT", "value": "a" * text}]
         spec["template"]["spec"]["containers"][0]["env"] = variables
         body = {
@@ -62,7 +70,7 @@ class Tenants:
             "metadata": {"name": name, "annotations": annotations, **metadata},
             "spec": {"suspend": True, **spec},
         }
-        send(self.mallory.jane, "POST", self.mallory.path("Job"), body)
+        send(world.jane, "POST", world.path("Job"), body)
 
     def make_deep(self, path: str, api_version: str = "tasksession.dev/v1alpha1") -> None:
         """Write field managers that are nested deeply into an object that exists."""
@@ -100,6 +108,18 @@ class Tenants:
         wait_for(lambda: not self.alice.children("RoleBinding"), timeout=10, what="the rights to be gone")
         return time.monotonic() - began
 
+    def examine(self) -> dict[str, str]:
+        """What the doctor says of each object of both tenants that it could not look at."""
+        spaces = [f"--namespace={tenant.namespace}" for tenant in (self.mallory, self.alice)]
+        kubeconfig = str(self.mallory.cluster.kubeconfig)
+        done = subprocess.run(
+            [sys.executable, "-m", "tasksession", "doctor", "--kubeconfig", kubeconfig, "--output", "json", *spaces],
+            capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": "operator"},
+        )  # fmt: skip
+        assert done.stderr == "", done.stderr
+        found = json.loads(done.stdout)["findings"]
+        return {each["object"]: each["problem"] for each in found if each["severity"] == "not checked"}
+
     def wait_swept(self) -> None:
         """Wait until a sweep has succeeded that began after this call: the probe would tell of one that did not."""
         began = len(self.operator.log.read_text())
@@ -124,6 +144,8 @@ def _store_everything(tenants: Tenants) -> dict[str, str]:
     tenants.session("deep-within-bytes", {"x": nested(150)})
     tenants.session("flood", {"x": flood()})
     tenants.session("large", {"x": "a" * 1_300_000})
+    tenants.session("too-large-to-grow", {"x": "a" * 220_000})
+    tenants.session("marked", {}, labels={f"tasksession.dev/k{number}": "v" for number in range(30_000)})
     tenants.session("too-large-for-a-status", {"x": "a" * 1_571_500})
     tenants.job("joins", job, managedFields=field_managers("batch/v1"))
     tenants.job("asks", {"tasksession.dev/policy": world.policy}, managedFields=field_managers("batch/v1"))
@@ -138,7 +160,8 @@ def _store_everything(tenants: Tenants) -> dict[str, str]:
         managed = field_managers("rbac.authorization.k8s.io/v1")
         body = {"metadata": {"name": "ordinary", "labels": marks, "managedFields": managed}, **more}
         send(tenants.admin, "POST", world.path(kind), body)
-    return {"deep-template": "Denied", "deep-within-bytes": "Denied", "flood": "Denied", "large": "Denied"}
+    denied = ("deep-template", "deep-within-bytes", "flood", "large", "too-large-to-grow", "marked")
+    return dict.fromkeys(denied, "Denied")
 
 
 @pytest.mark.timeout(300)
@@ -152,7 +175,7 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
     tenants.make_deep(f"{tenants.mallory.sessions}/live")
     tenants.wait_states({**wanted, "live": "Revoked"}, timeout=120)
     assert not tenants.bindings()
-    for name in ("deep-template", "large", "too-large-for-a-status"):
+    for name in ("deep-template", "large", "too-large-to-grow", "marked", "too-large-for-a-status"):
         wait_for(lambda name=name: tenants.events(name), timeout=90, what=f"an Event on {name}")  # type: ignore[misc]
         assert all("is not read, because it is" in message for _, message in tenants.events(name))
     for name in ("joins", "asks", "asks-for-much"):
@@ -172,6 +195,9 @@ def test_what_is_stored_harms_its_own_session_only(tenants: Tenants, record_prop
     assert invariants.crashes(said) == []
     assert tenants.operator.probe("/livez")[0] == tenants.operator.probe("/readyz")[0] == 200
     assert not tenants.bindings()
+    examined = tenants.examine()
+    for subject in ("RoleBinding {}/ordinary", "Role {}/ordinary", "Job {}/joins", "TaskSession {}/flood"):
+        assert examined[subject.format(tenants.mallory.namespace)].startswith("Could not be checked: it is ")
     record_property(
         "measured",
         f"another tenant's session took {quiet:.2f} s before hostile objects, {in_the_watch:.2f} s beside them, and "
@@ -186,15 +212,17 @@ _MEASURED = 12
 
 
 def _store_many(tenants: Tenants) -> None:
-    """Store so many TaskSessions, and as many Jobs, of a megabyte each.
+    """Store so many TaskSessions, and as many Jobs, of a megabyte each, in three namespaces.
 
     Most of them are long texts: with many small values, it is the API server that takes many seconds for each.
     """
 
     def one(number: int) -> None:
-        dense = number % 25 == 0
-        tenants.session(f"many-{number}", {"x": flood(60_000)} if dense else {"x": "a" * 1_000_000})
-        tenants.job(f"many-{number}", {"tasksession.dev/session": "nosuch"}, env=9000 if dense else 0, text=1_000_000)
+        dense, place = number % 25 == 0, number % len(tenants.hostile)
+        template = {"x": flood(60_000)} if dense else {"x": "a" * 1_000_000}
+        tenants.session(f"many-{number}", template, place=place)
+        joins = {"tasksession.dev/session": "nosuch"}
+        tenants.job(f"many-{number}", joins, env=9000 if dense else 0, text=1_000_000, place=place)
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(one, range(_MANY)))

@@ -204,9 +204,12 @@ class Applier:
             )
 
     async def _write_status(self, action: actions.WriteStatus, progress: Progress) -> Outcome:
-        metadata: Object = {"uid": action.uid, "resourceVersion": action.resource_version}
+        metadata: Object = {"uid": action.uid}
         if action.forgets_field_managers:
+            # Whatever its author writes meanwhile, it cannot be read: no newer view would lead to another status.
             metadata["managedFields"] = [{}]
+        else:
+            metadata["resourceVersion"] = action.resource_version
         body = {
             "metadata": metadata,
             "status": action.status.model_dump(mode="json", by_alias=True, exclude_none=True),

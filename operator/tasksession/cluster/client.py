@@ -19,6 +19,7 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
+from tasksession.api.fragment import LARGEST
 from tasksession.cluster.clock import ServerClock
 from tasksession.cluster.decoding import read_object
 from tasksession.cluster.errors import Missing, NotLeader, Refused, Unreachable, refusal
@@ -118,16 +119,18 @@ class Client:
         accept: str = JSON,
         timeout: float | None = None,  # noqa: ASYNC109 - passed on to the HTTP client, which owns the time-out
         gated: bool = True,
+        largest: int = LARGEST,
     ) -> Object:
         """Send one request and decode the answer. Raises Refused and its kinds, Unreachable, or NotLeader.
 
-        `gated` False is for the Lease itself, which has to be written before it is held.
+        `gated` False is for the Lease itself, which has to be written before it is held. An answer that has more than
+        `largest` bytes is returned as a Fragment.
         """
         opened = self.opened(
             method, path, body, query=query, content_type=content_type, accept=accept, timeout=timeout, gated=gated
         )
         async with opened as response:
-            found = await read_object(response.content)
+            found = await read_object(response.content, largest=largest)
         if found is None:
             raise Unreachable(f"{method} {path}: the answer is not an object")
         return found
@@ -205,10 +208,10 @@ class Client:
         """Read one object."""
         return await self.request("GET", path)
 
-    async def find(self, path: str) -> Object | None:
+    async def find(self, path: str, *, largest: int = LARGEST) -> Object | None:
         """Read one object; None where there is none."""
         try:
-            return await self.get(path)
+            return await self.request("GET", path, largest=largest)
         except Missing:
             return None
 

@@ -82,10 +82,11 @@ async def scan(scanner: Scanner, raw: bytes) -> None:
             await asyncio.sleep(0)
 
 
-async def read_object(content: Content, *, text_as: str = "") -> dict[str, Any] | None:
+async def read_object(content: Content, *, text_as: str = "", largest: int = LARGEST) -> dict[str, Any] | None:
     """Read an answer that is one object: decoded, or as a Fragment; None where it is none.
 
-    What is not JSON at all is put under `text_as`, where that is given.
+    One that has more than `largest` bytes, at most LARGEST, is not decoded. What is not JSON at all is
+    put under `text_as`, where that is given.
     """
     pieces: list[bytes] = []
     scanner: Scanner | None = None
@@ -96,12 +97,12 @@ async def read_object(content: Content, *, text_as: str = "") -> dict[str, Any] 
             await scan(scanner, piece)
             continue
         pieces.append(piece)
-        if size > LARGEST:
+        if size > largest:
             scanner = Scanner(OBJECT)
             await scan(scanner, b"".join(pieces))
             pieces.clear()
     if scanner is not None:
-        return fragment_of(scanner.found, size=size)
+        return fragment_of(scanner.found, size=size, largest=largest)
     raw = b"".join(pieces)
     if not raw:
         return {}
@@ -111,9 +112,9 @@ async def read_object(content: Content, *, text_as: str = "") -> dict[str, Any] 
     return found
 
 
-def fragment_of(found: Any, *, size: int) -> Fragment | None:
+def fragment_of(found: Any, *, size: int, largest: int = LARGEST) -> Fragment | None:
     """Make a Fragment of what a scanner found; None where that was no object."""
-    return Fragment(found, too_large=size > LARGEST) if isinstance(found, dict) else None
+    return Fragment(found, too_large=size > largest, largest=largest) if isinstance(found, dict) else None
 
 
 def is_named(item: dict[str, Any] | None) -> bool:

@@ -104,7 +104,7 @@ class Stream:
         there = set()
         async for item in listing:
             there.add(item["metadata"].get("uid", ""))
-            self._seen(self.plural, "ADDED", item)
+            self._hand_on("ADDED", item)
         self.answered = time.monotonic()
         self._listed(self.plural, self._namespace, there, listing.resource_version)
         self._version = listing.resource_version
@@ -143,14 +143,18 @@ class Stream:
         metadata = item.get("metadata") or {}
         version = str(metadata.get("resourceVersion") or "")
         if kind != "BOOKMARK":
-            try:
-                self._seen(self.plural, kind, item)
-            except Exception:
-                # One object must not keep those behind it from being seen.
-                fields = {"namespace": metadata.get("namespace"), "object": metadata.get("name")}
-                _logger.exception("an event was not taken in", extra={"resource": self.plural, **fields})
+            self._hand_on(kind, item)
         if version:
             self._version = version
+
+    def _hand_on(self, kind: str, item: dict[str, Any]) -> None:
+        try:
+            self._seen(self.plural, kind, item)
+        except Exception:
+            # One object must not keep those behind it from being seen.
+            metadata = item.get("metadata") or {}
+            fields = {"namespace": metadata.get("namespace"), "object": metadata.get("name")}
+            _logger.exception("an event was not taken in", extra={"resource": self.plural, **fields})
 
 
 class Streams:

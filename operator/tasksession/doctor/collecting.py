@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from tasksession.api import names
+from tasksession.api.fragment import problem_of
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import ClusterError, Missing, Refused
 from tasksession.cluster.expected_guards import GUARD_LABEL
 from tasksession.doctor.at_work import LEASE
-from tasksession.doctor.facts import Facts, SeenLease, Unread, items, name_of, texts
+from tasksession.doctor.facts import Facts, SeenLease, Unread, Unreadable, items, name_of, namespace_of, texts
 from tasksession.doctor.operator_rights import operator_of
 
 _GUARD_KINDS = (
@@ -39,6 +40,7 @@ class Collector:
     def __init__(self, client: Client, *, only: Iterable[str] = ()) -> None:
         self._client = client
         self._only = tuple(only)
+        self._unreadable: dict[Unreadable, None] = {}
 
     async def everything(self) -> Facts:
         """Read all that any check looks at."""
@@ -46,7 +48,7 @@ class Collector:
         # Before the sessions: what is granted between the two listings must not seem to lack its children.
         sessions = await self._list("TaskSession")
         ours = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
-        return replace(
+        facts = replace(
             facts,
             service_accounts=await self._list("ServiceAccount", _is_identity, label_selector=ours),
             api_servers=await self._list("Pod", label_selector="component=kube-apiserver", spaces=("kube-system",)),
@@ -55,12 +57,14 @@ class Collector:
             sessions=_in_both(sessions, await self._list("TaskSession")),
             lease=await self._lease(facts),
         )
+        return replace(facts, unreadable=tuple(self._unreadable))
 
     async def at_start(self, operator_user: str) -> Facts:
         """Read, as the operator itself, what tells of its installation and its rights."""
         namespace = self._only[0] if self._only else "default"
         facts = Facts(only=self._only, operator_user=operator_user, own_rules=await self._own_rules(namespace))
-        return await self._shared(facts, label_selector=f"{names.MANAGED_BY_LABEL}!={names.MANAGED_BY}")
+        facts = await self._shared(facts, label_selector=f"{names.MANAGED_BY_LABEL}!={names.MANAGED_BY}")
+        return replace(facts, unreadable=tuple(self._unreadable))
 
     async def _shared(self, facts: Facts, *, label_selector: str | None = None) -> Facts:
         """Read what both need. With the selector the API server leaves the objects of thousands of sessions out; the
@@ -97,12 +101,20 @@ class Collector:
         try:
             for place in places or [None]:
                 listing = self._client.list(paths.collection(kind, place), label_selector=label_selector)
-                found.extend([item async for item in listing if keep(item)])
+                found.extend([item async for item in listing if keep(item) and self._is_read(kind, item)])
         except Missing:
             return ()
         except ClusterError as error:
             return _unread(error)
         return tuple(found)
+
+    def _is_read(self, kind: str, item: Object) -> bool:
+        """Note an object that is not read: what is absent in it may be there in the cluster."""
+        problem = problem_of(item)
+        if problem is not None:
+            subject = "/".join(part for part in (namespace_of(item), name_of(item)) if part)
+            self._unreadable[Unreadable(kind, subject, problem)] = None
+        return problem is None
 
     async def guards(self) -> tuple[tuple[str, Object], ...] | Unread:
         """Read the guards' policies and bindings."""
@@ -145,6 +157,9 @@ class Collector:
             found = await self._client.find(paths.one("Lease", namespace, LEASE))
         except ClusterError as error:
             return _unread(error)
+        problem = problem_of(found or {})
+        if problem is not None:
+            return Unread(f"The Lease is not read, because {problem}.")
         if not self._client.clock.is_known:
             return Unread("The API server does not tell its time, so nobody can say how old the Lease is.")
         return SeenLease(namespace, found, self._client.clock.now())
@@ -172,11 +187,13 @@ class Collector:
         found: list[Object] = []
         for name in sorted(wanted)[:_MOST_ROLES]:
             try:
-                found.append(await self._client.get(paths.one("ClusterRole", None, name)))
+                role = await self._client.get(paths.one("ClusterRole", None, name))
             except Missing:
                 continue
             except ClusterError:
                 return listed
+            if self._is_read("ClusterRole", role):
+                found.append(role)
         return tuple(found)
 
 

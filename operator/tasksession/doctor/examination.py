@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tasksession.doctor.at_work import check_at_work
-from tasksession.doctor.facts import Facts
+from tasksession.doctor.facts import Facts, check_unreadable
 from tasksession.doctor.finding import Report
 from tasksession.doctor.installation import check_cluster, check_guards, seen_guards
 from tasksession.doctor.jobs import check_jobs, check_sessions
@@ -33,5 +33,6 @@ def examine(facts: Facts, expected: Iterable[ExpectedGuard], upstream: Mapping[s
         *check_people(facts, held, user),
         *check_jobs(facts, guards),
         *check_sessions(facts),
+        *check_unreadable(facts),
     ]
     return Report(tuple(dict.fromkeys(findings)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tasksession.doctor.finding import Area, Finding, unchecked
+from tasksession.doctor.finding import Area, Finding, Severity, unchecked
 
 Object = Mapping[str, Any]
 
@@ -20,6 +20,16 @@ class Unread:
     """Something that could not be read. `reason` is a sentence, empty where nobody asked for it."""
 
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object of which only the name is known, and why."""
+
+    kind: str
+    subject: str
+    """The namespace, where it has one, and the name."""
+    problem: str
 
 
 NOT_ASKED = Unread()
@@ -66,6 +76,8 @@ class Facts:
     """Who asks, where that is the operator itself."""
     own_rules: Listing = NOT_ASKED
     """The operator's rules by its own account, where it asks itself."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Objects that are in none of the listings, since they are too large or too deep to be read."""
     only: tuple[str, ...] = ()
     """The namespaces to look at; empty: all in which sessions may be."""
 
@@ -81,6 +93,33 @@ def gaps(area: Area, listings: Mapping[str, object]) -> list[Finding]:
         unchecked(area, subject, listing.reason)
         for subject, listing in listings.items()
         if isinstance(listing, Unread) and listing.reason
+    ]
+
+
+_AREAS = {
+    "TaskSession": Area.SESSIONS,
+    "ServiceAccount": Area.SESSIONS,
+    "Job": Area.JOBS,
+    "CronJob": Area.JOBS,
+    "Role": Area.PEOPLE,
+    "RoleBinding": Area.PEOPLE,
+    "ClusterRole": Area.PEOPLE,
+    "ClusterRoleBinding": Area.PEOPLE,
+}
+
+
+def check_unreadable(facts: Facts) -> list[Finding]:
+    """A finding for each object that nothing can be said of."""
+    advice = "What it grants or asks for was not looked at: make it smaller, or examine it with kubectl."
+    return [
+        Finding(
+            _AREAS.get(each.kind, Area.CLUSTER),
+            Severity.UNCHECKED,
+            f"{each.kind} {each.subject}",
+            f"Could not be checked: {each.problem}.",
+            advice,
+        )
+        for each in facts.unreadable
     ]
 
 

@@ -7,6 +7,7 @@ an operator that starts without it asks the API server the same questions again.
 from __future__ import annotations
 
 from tasksession.api.conditions import State
+from tasksession.api.partial import is_cut
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.observed import Progress, Refusal, Review
 from tasksession.lifecycle.task_job import is_joined
@@ -23,6 +24,22 @@ class Attempt:
         self.job_read = False
         self.takes_rights = False
         self.conflicts = 0
+
+    def take(self, session: TaskSession) -> None:
+        """Go on with a newer view of the session.
+
+        Of a large one the view may be a part. Where nothing that decides has changed, what was read whole is kept:
+        whoever writes labels all the time would else have it read, and judged, at every step.
+        """
+        if is_cut(session) and not is_cut(self.session) and decides_alike(self.session, session):
+            version = {"resource_version": session.metadata.resource_version}
+            metadata = self.session.metadata.model_copy(update=version)
+            self.session = self.session.model_copy(update={"metadata": metadata})
+            return
+        self.session = session
+        if is_cut(session):
+            # What was judged is not in this view: it is read, and judged, again.
+            self.review = None
 
 
 class Attempts:

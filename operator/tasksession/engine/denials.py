@@ -1,8 +1,9 @@
 """Writes the status of sessions that cannot be read: behind everything else, and one after another.
 
 The reconciler hands over what is to be written. For an object of a megabyte the API server may take many seconds, or
-find no room at all: no worker waits for that, and no other session does. What could not be written is told by an Event,
-once, and tried again when a sweep comes round. It must never write for a session that can be read.
+find no room at all: no worker waits for that, and no other session does. Each namespace has its turn, whatever waits in
+the others. What has no room is told by an Event, once; what had no answer is tried again, ever more seldom. It must
+never write for a session that can be read.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from tasksession.lifecycle.observed import Progress
 
 _logger = logging.getLogger(__name__)
 
-#: Of so many sessions it is remembered that their status waits to be written, or that it could not be.
+#: Of so many sessions it is remembered that there is no room for their status, or that it had no answer.
 _LIMIT = 4096
+#: So many of one namespace may wait.
+_NAMESPACE_LIMIT = 64
+#: How soon what had no answer is tried again, in seconds: doubled each time.
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 2.0, 300.0
 
 
 class Denials:
-    """What waits to be written. One that comes beyond the limit is left to the next sweep."""
+    """What waits to be written, by namespace. One that comes beyond the limit is left to the next sweep."""
 
     def __init__(
         self,
@@ -35,24 +40,37 @@ class Denials:
         *,
         wrote: Callable[[TaskSession, Outcome], None],
         announce: Callable[[TaskSession, Announcement], None],
+        later: Callable[[TaskSession, float], None],
     ) -> None:
         self._applier = applier
         self._wrote = wrote
         self._announce = announce
-        self._waiting: dict[str, tuple[TaskSession, WriteStatus]] = {}
+        self._later = later
+        self._waiting: dict[str, dict[str, tuple[TaskSession, WriteStatus]]] = {}
         self._told: dict[str, None] = {}
         self._full: dict[str, str] = {}
+        self._failed: dict[str, tuple[int, float]] = {}
         self._writing: asyncio.Task[None] | None = None
+
+    def holds(self, session: TaskSession) -> bool:
+        """Whether nothing is left to do for a session but this write, which waits, or has no room."""
+        metadata = session.metadata
+        waits = metadata.uid in self._waiting.get(metadata.namespace, ()) or self._pause(metadata.uid) > 0
+        return waits or self._full.get(metadata.uid) == metadata.resource_version
 
     def put(self, session: TaskSession, action: WriteStatus) -> None:
         """Have a status written in its turn."""
-        uid = session.metadata.uid
-        if self._full.get(uid) == session.metadata.resource_version:
+        metadata = session.metadata
+        if self._full.get(metadata.uid) == metadata.resource_version:
             # There is no room for it until the object is another one.
             return
-        if uid not in self._waiting and len(self._waiting) >= _LIMIT:
+        pause = self._pause(metadata.uid)
+        if pause > 0:
+            self._later(session, pause)
             return
-        self._waiting[uid] = (session, action)
+        waiting = self._waiting.setdefault(metadata.namespace, {})
+        if metadata.uid in waiting or len(waiting) < _NAMESPACE_LIMIT:
+            waiting[metadata.uid] = (session, action)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all())
 
@@ -62,10 +80,13 @@ class Denials:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
 
+    def _pause(self, uid: str) -> float:
+        return self._failed.get(uid, (0, 0.0))[1] - time.monotonic()
+
     async def _write_all(self) -> None:
         while self._waiting:
-            uid = next(iter(self._waiting))
-            session, action = self._waiting[uid]
+            namespace, waiting = next(iter(self._waiting.items()))
+            uid, (session, action) = next(iter(waiting.items()))
             began = time.monotonic()
             try:
                 await self._write(session, action)
@@ -73,25 +94,35 @@ class Denials:
                 _logger.exception("a denial was not written", extra=_fields(session))
             finally:
                 # One that was put in meanwhile is newer, and has its own turn.
-                if self._waiting.get(uid) == (session, action):
-                    del self._waiting[uid]
+                if waiting.get(uid) == (session, action):
+                    del waiting[uid]
+                # The next turn is another namespace's.
+                del self._waiting[namespace]
+                if waiting:
+                    self._waiting[namespace] = waiting
             # Half of the time the API server is everybody else's.
             await asyncio.sleep(time.monotonic() - began)
 
     async def _write(self, session: TaskSession, action: WriteStatus) -> None:
+        uid = session.metadata.uid
         try:
             outcome = await self._applier.apply(action, Progress())
         except ClusterError as error:
-            _logger.warning("a denial could not be written", extra={**_fields(session), "error": str(error)})
+            failures = self._failed.get(uid, (0, 0.0))[0]
+            seconds = min(_LONGEST_RETRY_SECONDS, _RETRY_SECONDS * 2.0 ** min(failures, 20))
+            _remember(self._failed, uid, (failures + 1, time.monotonic() + seconds))
+            fields = {**_fields(session), "error": str(error), "retry_in_seconds": seconds}
+            _logger.warning("a denial could not be written", extra=fields)
+            self._later(session, seconds)
+            return
+        self._failed.pop(uid, None)
+        if outcome.refusal is not None:
+            _remember(self._full, uid, session.metadata.resource_version)
             self._tell(session, action)
             return
-        if outcome.refusal is not None:
-            _remember(self._full, session.metadata.uid, session.metadata.resource_version)
-            self._tell(session, action)
-        else:
-            self._wrote(session, outcome)
-            if outcome.session is not None and action.announcement is not None:
-                self._announce(outcome.session, action.announcement)
+        self._wrote(session, outcome)
+        if outcome.session is not None and action.announcement is not None:
+            self._announce(outcome.session, action.announcement)
 
     def _tell(self, session: TaskSession, action: WriteStatus) -> None:
         uid = session.metadata.uid

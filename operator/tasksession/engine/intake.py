@@ -94,6 +94,9 @@ class Intake:
             # The echo of a write of ours, mostly.
             return
         session = readable(item)
+        if session is None and deleted:
+            # Its last view may not be readable: what is known of it is enough to bury it.
+            session = self._memory.session_of(item)
         if session is None:
             return
         changed = self._memory.lose_session(session) if deleted else self._memory.see_session(session)

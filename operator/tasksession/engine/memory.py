@@ -76,6 +76,12 @@ class Memory:
         """The session of that name that exists now."""
         return self._sessions.get(key)
 
+    def session_of(self, item: dict[str, Any]) -> TaskSession | None:
+        """The session that exists now and is the one of this view, by name and uid."""
+        metadata = item["metadata"]
+        known = self._sessions.get(Key(metadata["namespace"], metadata["name"]))
+        return known if known is not None and known.metadata.uid == metadata["uid"] else None
+
     def is_active(self, session: TaskSession) -> bool:
         """Whether a session is active in its latest view."""
         known = self._sessions.get(key_of(session))
@@ -100,11 +106,10 @@ class Memory:
 
     def knows_session(self, item: dict[str, Any]) -> bool:
         """Whether this view of a TaskSession, or a newer one, was taken in: then it need not be read."""
-        metadata = item["metadata"]
-        known = self._sessions.get(Key(metadata["namespace"], metadata["name"]))
-        if known is None or known.metadata.uid != metadata["uid"]:
+        known = self.session_of(item)
+        if known is None:
             return False
-        return _version(metadata["resourceVersion"]) <= _version(known.metadata.resource_version)
+        return _version(item["metadata"]["resourceVersion"]) <= _version(known.metadata.resource_version)
 
     def see_session(self, session: TaskSession) -> bool:
         """Take in a view of a session; False where a newer one is known."""

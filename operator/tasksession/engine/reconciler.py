@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from tasksession.api.conditions import Reason, State
+from tasksession.api.fragment import LARGEST_GRANTED
 from tasksession.api.partial import is_cut, problem_with, session_of
 from tasksession.api.session import TaskSession
 from tasksession.cluster import events, paths
@@ -97,7 +98,12 @@ class Reconciler:
         self._identity_missing: dict[str, str] = {}
         self._pacing = Pacing(memory, guards)
         self._unstored = Unstored()
-        self._denials = Denials(self._applier, wrote=self._wrote_denial, announce=self._announce)
+        self._denials = Denials(
+            self._applier,
+            wrote=self._wrote_denial,
+            announce=self._announce,
+            later=lambda session, seconds: queue.add_later(key_of(session), seconds),
+        )
 
     def recheck(self, session: TaskSession, *, order: float = NORMAL) -> None:
         """Have a session's policy looked at again; asking while a review is under way makes for another one."""
@@ -160,7 +166,7 @@ class Reconciler:
         """Take a session as far as it goes; False where it gave way to others and comes back."""
         uid = session.metadata.uid
         # One that has rights to lose is never left alone.
-        may_wait = is_ungranted(session) or self._attempts.took_rights(uid)
+        may_wait = is_ungranted(session) or self._has_lost_its_rights(session)
         pause = self._pacing.left(session, self._asked.get(uid)) if may_wait and not removed else 0.0
         if pause:
             self._queue.add_later(key_of(session), pause)
@@ -186,6 +192,8 @@ class Reconciler:
                     return True
                 if self._superseded(attempt, removed=removed):
                     return True
+            if is_ungranted(attempt.session):
+                self._pacing.contended(attempt.session, self._asked.get(uid))
             raise Unsettled(f"TaskSession {session.metadata.namespace}/{session.metadata.name} does not come to rest")
         except BaseException:
             self._attempts.fail(attempt, removed=removed)
@@ -194,6 +202,9 @@ class Reconciler:
             self._attempts.leave(attempt, removed=removed)
             if not self._attempts.left_rights(session.metadata.uid):
                 self._reviewer.settle(session.metadata.uid)
+
+    def _has_lost_its_rights(self, session: TaskSession) -> bool:
+        return self._attempts.took_rights(session.metadata.uid) or self._denials.holds(session)
 
     def _backs_off(self, attempt: Attempt) -> bool:
         """Whether somebody else's writes were in the way too often: the others' work goes first then."""
@@ -283,7 +294,8 @@ class Reconciler:
     async def _read_whole(self, attempt: Attempt) -> bool:
         """Read a session of which memory holds a part; False where it is another one, or none, by now."""
         metadata = attempt.session.metadata
-        found = await self._client.find(paths.one("TaskSession", metadata.namespace, metadata.name))
+        path = paths.one("TaskSession", metadata.namespace, metadata.name)
+        found = await self._client.find(path, largest=LARGEST_GRANTED)
         if found is None or found["metadata"]["uid"] != metadata.uid:
             await self._refresh(attempt, keep=False)
             return False
@@ -368,10 +380,7 @@ class Reconciler:
     def _follow(self, attempt: Attempt, session: TaskSession) -> None:
         """Go on with a newer view of the session, and tell what has become of it, whoever's write that was."""
         before, after = attempt.session.status.state, session.status.state
-        attempt.session = session
-        if is_cut(session):
-            # What was judged is not in this view: it is read, and judged, again.
-            attempt.review = None
+        attempt.take(session)
         if after is State.ACTIVE and before is not State.ACTIVE:
             self._attempts.granted(session.metadata.uid)
             fields = {
@@ -457,7 +466,7 @@ class Reconciler:
         else:
             self._deadlines.arm(key, self._client.clock.monotonic_at(decision.look_again))
         live = session.status.state is State.ACTIVE
-        if is_ungranted(session):
+        if is_ungranted(session) or self._denials.holds(session):
             look_again = decision.look_again
             left = (look_again - self._client.clock.now()).total_seconds() if look_again else LEAST_SECONDS
             self._pacing.rested(session, self._asked.get(session.metadata.uid), seconds=left)

@@ -70,8 +70,7 @@ class Reviewer:
         name = session.spec.policy
         known = self._memory.policy(name)
         if live and known is not None:
-            facts = await self._facts(session, known, live=True)
-            return Review(policy=known, recheck=recheck(session=session, policy=known, facts=facts))
+            return await self._rechecked(session, known)
         # A grant is never made on a policy that the watch may be late with: it is read beside the other look-ups.
         found, facts_of_known = await asyncio.gather(self._questions.policy(name), self._facts_or_none(session, known))
         if found is None:
@@ -81,16 +80,21 @@ class Reviewer:
         else:
             policy, facts_now = SessionPolicy.model_validate(found), None
             self._memory.see_policy(found)
-        if facts_now is None:
-            facts_now = await self._facts(session, policy, live=live)
         if live:
-            return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts_now))
+            return await self._rechecked(session, policy)
+        if facts_now is None:
+            facts_now = await self._facts(session, policy, live=False)
         # From counting to noting the grant there must be no await: two sessions could both see the last free place.
         facts_now = facts_now if policy.spec.limits is None else self._with_counts(session, facts_now)
         verdict = evaluate(session=session, policy=policy, facts=facts_now)
         if verdict.allowed:
             self._granting[session.metadata.uid] = session
         return Review(policy=policy, verdict=verdict)
+
+    async def _rechecked(self, session: TaskSession, policy: SessionPolicy) -> Review:
+        """Judge a live session again. A suspended policy ends it whatever else can, or cannot, be looked up."""
+        facts = None if policy.spec.suspended else await self._facts(session, policy, live=True)
+        return Review(policy=policy, recheck=recheck(session=session, policy=policy, facts=facts))
 
     async def _facts_or_none(self, session: TaskSession, policy: SessionPolicy | None) -> Facts | None:
         return None if policy is None else await self._facts(session, policy, live=False)

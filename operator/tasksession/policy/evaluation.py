@@ -73,7 +73,6 @@ class Recheck:
 
 #: A live session's denials, in the order in which they are worth telling, and the reason each ends it for.
 _ENDS_FOR: tuple[tuple[DenialKind, Reason], ...] = (
-    (DenialKind.SUSPENDED, Reason.POLICY_WITHDRAWN),
     (DenialKind.NAMESPACE, Reason.POLICY_WITHDRAWN),
     (DenialKind.REQUESTER, Reason.USE_LOST),
     (DenialKind.USE, Reason.USE_LOST),
@@ -131,20 +130,21 @@ def evaluate(*, session: TaskSession, policy: SessionPolicy, facts: Facts) -> Ve
 def recheck(*, session: TaskSession, policy: SessionPolicy | None, facts: Facts | None) -> Recheck:
     """Judge a live session again: all but conditions, limits and time, which count at its grant only.
 
-    `policy` is None where it does not exist any more; facts are needed only where it does. What counts is what was
-    granted, not what the policy's defaults would give today. Raises LookupError where a fact is missing: no answer
-    never ends a session.
+    `policy` is None where it does not exist any more; facts are needed only where it does and is not suspended, so that
+    a withdrawal never waits for an answer. What counts is what was granted, not what the policy's defaults would give
+    today. Raises LookupError where a fact is missing: no answer never ends a session.
     """
     if policy is None:
         message = f"SessionPolicy {session.spec.policy} does not exist any more."
         return Recheck(Reason.POLICY_WITHDRAWN, message)
+    for denial in checks.suspension(policy):
+        return Recheck(Reason.POLICY_WITHDRAWN, denial.message)
     if facts is None:
         raise LookupError(f"no facts about {session.metadata.namespace}/{session.metadata.name} were looked up")
     granted = tuple(grant.role for grant in session.status.grants if grant.role is not None)
     denials = [
         *checks.requester(session),
         *checks.use(session, facts),
-        *checks.suspension(policy),
         *checks.namespace(policy, facts),
         *checks.task(session, policy),
         *checks.token(session, policy),

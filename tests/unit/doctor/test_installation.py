@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasksession.doctor.examination import examine
-from tasksession.doctor.facts import Facts, Unread
+from tasksession.doctor.facts import Facts, Unread, Unreadable
 from tasksession.doctor.finding import Area, Severity
 from tests.unit.doctor.cluster_facts import PLAIN, Object, definition, healthy, only, report
 from tests.unit.guards.shipped import installed
@@ -121,9 +121,8 @@ def test_an_api_server_that_lets_anybody_hold_deletions_is_noted() -> None:
     assert only(report(api_servers=(api_server(f"--disable-admission-plugins={plugin}"),)))
 
 
-LISTINGS = [
-    each.name for each in fields(Facts) if each.name not in ("operator_user", "only", "own_rules", "namespaces")
-]
+NO_LISTINGS = ("operator_user", "only", "own_rules", "namespaces", "unreadable")
+LISTINGS = [each.name for each in fields(Facts) if each.name not in NO_LISTINGS]
 
 
 @pytest.mark.parametrize("listing", LISTINGS)
@@ -134,6 +133,12 @@ def test_nothing_passes_because_it_could_not_be_read(listing: str) -> None:
         each.severity is Severity.UNCHECKED and "bob may not list this." in each.problem for each in found.findings
     ), found.findings
     assert found.status == 3 or listing == "cluster_role_bindings"
+
+
+def test_an_object_that_is_too_large_to_be_read_is_a_gap() -> None:
+    """It is named, in the area in which it would have been judged, and changes the status."""
+    found = report(unreadable=(Unreadable("RoleBinding", "team/wide", "it is larger than 256 KiB"),))
+    assert (only(found).area, only(found).subject, found.status) == (Area.PEOPLE, "RoleBinding team/wide", 3)
 
 
 def test_what_nobody_asked_for_is_no_gap() -> None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tasksession.api.conditions import State
+from tasksession.api.partial import is_cut, lean
 from tasksession.api.session import TaskSession
-from tasksession.engine.attempts import Attempts, decides_alike, is_newer, is_ungranted
-from tasksession.lifecycle.observed import Progress
+from tasksession.engine.attempts import Attempt, Attempts, decides_alike, is_newer, is_ungranted
+from tasksession.lifecycle.observed import Progress, Review
 from tests.unit import make
 
 UID = make.SESSION_UID
@@ -147,3 +148,31 @@ def test_labels_decide_nothing() -> None:
     assert decides_alike(session, labelled)
     assert not decides_alike(session, active())
     assert not decides_alike(session, make.session(uid="22222222-2222-3333-4444-555555555555"))
+
+
+def large(version: str, **metadata: object) -> TaskSession:
+    """A view of a session with a template that is not kept for as long as it waits."""
+    template = {"spec": {"template": {"spec": {"note": "x" * 20_000}}}}
+    session = make.session(task={"jobTemplate": template})
+    return make.with_metadata(session, resource_version=version, **metadata)
+
+
+def test_what_was_judged_whole_is_not_judged_again_for_a_label() -> None:
+    """A part of the session that decides alike brings its version only: with it the next write is no conflict."""
+    whole = large("10")
+    attempt = Attempt(whole, Progress())
+    attempt.review = Review()
+    attempt.take(lean(large("11", labels={"touched": "often"})))
+    assert attempt.review is not None
+    assert not is_cut(attempt.session)
+    assert attempt.session.spec == whole.spec
+    assert attempt.session.metadata.resource_version == "11"
+
+
+def test_a_part_that_decides_otherwise_is_judged_again() -> None:
+    """Where the spec has changed, all of it is read again."""
+    attempt = Attempt(large("10"), Progress())
+    attempt.review = Review()
+    attempt.take(lean(large("11", generation=2)))
+    assert is_cut(attempt.session)
+    assert attempt.review is None

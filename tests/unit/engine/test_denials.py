@@ -28,10 +28,12 @@ class Desk:
         self.script = Script(list(answers))
         self.wrote: list[Outcome] = []
         self.told: list[Announcement] = []
+        self.later: list[float] = []
         self.denials = Denials(
             Applier(ScriptedClient(self.script)),
             wrote=lambda _, outcome: self.wrote.append(outcome),
             announce=lambda _, announcement: self.told.append(announcement),
+            later=lambda _, seconds: self.later.append(seconds),
         )
 
     async def put(self, session: TaskSession) -> None:
@@ -41,10 +43,10 @@ class Desk:
             await asyncio.wait_for(self.denials._writing, 5)
 
 
-def unreadable(version: str = "10") -> TaskSession:
+def unreadable(version: str = "10", **metadata: str) -> TaskSession:
     """A session that is too large to be read."""
     item = make.session().model_dump(mode="json", by_alias=True, exclude_none=True)
-    item["metadata"]["resourceVersion"] = version
+    item["metadata"].update({"resourceVersion": version, **metadata})
     return session_of(Fragment(item, too_large=True))
 
 
@@ -87,14 +89,46 @@ async def test_where_there_is_no_room_an_event_says_so_once() -> None:
     assert len(desk.wrote) == 1
 
 
-async def test_no_answer_is_tried_again_and_told_once() -> None:
-    """An API server that does not answer in time is asked again when the session's turn comes round."""
+async def test_no_answer_is_tried_again_ever_more_seldom() -> None:
+    """An API server that does not answer in time says nothing of the object: nobody is told to delete it."""
     desk = Desk(Unreachable("PATCH: time-out"), Unreachable("PATCH: time-out"), written())
-    for _ in range(3):
+    await desk.put(unreadable())
+    await desk.put(unreadable())
+    assert len(desk.script.sent) == 1
+    assert desk.denials.holds(unreadable())
+    assert len(desk.later) == 2
+    assert all(0 < seconds <= 2 for seconds in desk.later)
+    assert desk.told == []
+    for _ in range(2):
+        # The moment that it was to wait for has come.
+        desk.denials._failed = {uid: (count, 0.0) for uid, (count, _) in desk.denials._failed.items()}
         await desk.put(unreadable())
-    assert len(desk.script.sent) == 3
-    assert len(desk.wrote) == 1
-    assert [each.message.endswith("delete it.") for each in desk.told] == [True, False]
+    assert desk.later[2:] == [4.0]
+    assert len(desk.wrote) == len(desk.told) == 1
+    assert not desk.denials.holds(unreadable())
+
+
+async def test_each_namespace_has_its_turn() -> None:
+    """However many wait in one namespace, that of another is written next; and not more than some wait."""
+    desk = Desk(*(written() for _ in range(66)))
+    for number in range(80):
+        session = unreadable(name=f"many-{number}", uid=f"many-{number}", namespace="crowded")
+        desk.denials.put(session, denial(session))
+    assert desk.denials.holds(unreadable(uid="many-63", namespace="crowded"))
+    assert not desk.denials.holds(unreadable(uid="many-64", namespace="crowded"))
+    await desk.put(unreadable(name="other", uid="other", namespace="quiet"))
+    names = [sent.path.split("/")[-2] for sent in desk.script.sent]
+    assert len(names) == 65
+    assert names.index("other") == 1
+
+
+async def test_what_its_author_writes_meanwhile_does_not_keep_it_from_being_denied() -> None:
+    """The write is for the uid, and for no version."""
+    desk = Desk(written())
+    await desk.put(unreadable())
+    (sent,) = desk.script.sent
+    assert sent.body is not None
+    assert set(sent.body["metadata"]) == {"uid", "managedFields"}
 
 
 async def test_a_newer_view_is_not_lost() -> None:

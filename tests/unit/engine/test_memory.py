@@ -242,3 +242,15 @@ def test_jobs_are_found_by_the_session_they_take_part_in() -> None:
     assert memory.jobs_of(key_of(make.session(name="other"))) == (elsewhere,)
     memory.lose_job(annotated)
     assert memory.jobs_of(KEY) == ()
+
+
+def test_a_view_is_matched_by_name_and_uid() -> None:
+    """What of a deleted session can still be told apart is enough to find what is known of it."""
+    memory = Memory()
+    memory.see_session(make.session())
+    metadata = {"name": "triage", "namespace": make.NAMESPACE, "uid": make.SESSION_UID}
+    found = memory.session_of({"metadata": metadata, "spec": 5})
+    assert found is not None
+    assert memory.lose_session(found)
+    assert memory.session(KEY) is None
+    assert memory.session_of({"metadata": {**metadata, "uid": OTHER_UID}}) is None

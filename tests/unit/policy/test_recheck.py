@@ -82,6 +82,13 @@ def test_each_explicit_no_ends_the_session_for_its_reason(
     assert words in found.message
 
 
+def test_a_suspended_policy_ends_its_sessions_without_any_answer() -> None:
+    """What cannot be looked up keeps no session alive that its policy's owner has stopped."""
+    found = recheck(session=live(), policy=make.policy(suspended=True), facts=None)
+    assert found.reason is Reason.POLICY_WITHDRAWN
+    assert "is suspended" in found.message
+
+
 def test_a_policy_that_is_gone_ends_its_sessions() -> None:
     """Without a policy there is no session, whatever else could be looked up."""
     found = recheck(session=live(), policy=None, facts=None)
