@@ -175,7 +175,7 @@ class RealNode:
 
     def _ctr(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [str(find("ctr")), "--address", str(self._socket), "--namespace", "k8s.io", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
     def _snapshotter(self) -> str:
         """Return overlayfs where the folder's filesystem can carry it (an overlay cannot), else plain copies."""
