@@ -6,7 +6,7 @@ each start. The child is an operator as any other: a session, a pid, a log, an e
 start of a fresh interpreter is tested by those who ask for it: the tests of the process itself, the demo, the examples
 and the benchmark.
 
-`OperatorProcess` calls `start`; run as a module it is the server, which ends when its standard input does.
+`OperatorProcess` calls `start`; the server runs `serve`, and ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _running_server() -> subprocess.Popen[bytes]:
             "PYTHONDONTWRITEBYTECODE": "",
         }
         _server = subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster.preloaded"],
+            [sys.executable, "-c", "from tests.cluster.preloaded import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -66,7 +66,7 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     server.wait(10)
 
 
-def _serve() -> None:
+def serve() -> None:
     """Fork for each line of standard input."""
     import tasksession.cli.main
     import tasksession.cli.run
@@ -110,7 +110,3 @@ def _become_operator(request: Mapping[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status if isinstance(status, int) else int(status is not None))
-
-
-if __name__ == "__main__":
-    _serve()
