@@ -18,17 +18,13 @@ from tasksession.api.conditions import State
 from tasksession.api.partial import lean, session_of
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
-from tasksession.engine.queue import NORMAL, Key
+from tasksession.engine.queue import NORMAL
 from tasksession.engine.unfinished import Unfinished
+from tasksession.lifecycle.key import Key, key_of
 from tasksession.lifecycle.observed import ObservedJob
 from tasksession.lifecycle.task_job import job_name
 
 _logger = logging.getLogger(__name__)
-
-
-def key_of(session: TaskSession) -> Key:
-    """The queue key of a session."""
-    return Key(session.metadata.namespace, session.metadata.name)
 
 
 def _version(resource_version: str) -> int:
