@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
@@ -31,12 +31,6 @@ from tasksession.lifecycle.observed import ObservedJob
 
 _logger = logging.getLogger(__name__)
 
-_GUARD_KINDS = (
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-)
 #: RoleBindings first: they are the rights. The timer takes the others with it.
 _CHILD_KINDS = ("RoleBinding", "Job", "ServiceAccount", "Role")
 _DELETABLE_KINDS = ("RoleBinding", "Job")
@@ -134,7 +128,7 @@ class Sweep:
         while True:
             changes = self._guards.changes
             found = []
-            for kind in _GUARD_KINDS:
+            for kind in admission.KINDS:
                 path = paths.collection(kind)
                 async for item in self._client.list(path, label_selector=GUARD_LABEL):
                     found.append((paths.plural(kind), item))  # noqa: PERF401 - a comprehension hides the await

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tasksession.api.conditions import State
+from tasksession.api.metadata import version_number
 from tasksession.api.partial import is_cut
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.observed import Progress, Refusal, Review
@@ -219,10 +220,8 @@ def is_ungranted(session: TaskSession) -> bool:
 
 
 def is_newer(session: TaskSession, known: TaskSession) -> bool:
-    """Whether a view of a session is newer than another one; a version that is no number is taken for the oldest."""
-    versions = [view.metadata.resource_version or "" for view in (session, known)]
-    one, other = (int(version) if version.isdecimal() else 0 for version in versions)
-    return one > other
+    """Whether a view of a session is newer than another one."""
+    return version_number(session.metadata.resource_version) > version_number(known.metadata.resource_version)
 
 
 def decides_alike(one: TaskSession, other: TaskSession) -> bool:
