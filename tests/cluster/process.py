@@ -9,9 +9,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.cluster import preloaded
 
 # The shell becomes the program by exec: pid and start time, which are fields of this line, stay the same.
 _RECORD_AND_RUN = 'read -r line </proc/$$/stat; printf "%s\\n" "$line" >"$0"; exec "$@"'
@@ -78,10 +80,24 @@ def start(
             env={**os.environ, **(environment or {})},
         )
     _children[child.pid] = child
+    return _recorded(record, log, failed=lambda: child.poll() is not None)
+
+
+def start_preloaded(arguments: Sequence[str | Path], *, record: Path, log: Path) -> Record:
+    """Start the operator in a session of its own, its modules imported already; as `start` in all else."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    pid = preloaded.start(arguments, record=record, log=log)
+    return _recorded(record, log, failed=lambda: observe(pid) is None)
+
+
+def _recorded(record: Path, log: Path, *, failed: Callable[[], bool]) -> Record:
+    """Wait for a process to write its record."""
     deadline = time.monotonic() + 10
     while (found := read_record(record)) is None:
-        if child.poll() is not None or time.monotonic() > deadline:
-            raise ChildProcessError(f"{command[0]} did not start; its output is in {log}")
+        if failed() or time.monotonic() > deadline:
+            raise ChildProcessError(f"a process did not start; its output is in {log}")
         time.sleep(0.002)
     return found
 

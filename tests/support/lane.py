@@ -82,6 +82,7 @@ class Lane:
             namespaces=[self.namespace],
             arguments=["--sweep-interval", str(SWEEP_SECONDS), "--request-timeout", "5", *arguments],
             record=self.world.operator_record(),
+            preload=True,
         )
 
     def start(self) -> Lane:

@@ -294,7 +294,7 @@ class World:
 
     # The operator
 
-    def operator(self, folder: Path, *, arguments: Sequence[str] = ()) -> OperatorProcess:
+    def operator(self, folder: Path, *, arguments: Sequence[str] = (), preload: bool = True) -> OperatorProcess:
         """Prepare an operator for this namespace alone."""
         kubeconfig = operator_kubeconfig(self.admin, folder / "kubeconfig")
         return OperatorProcess(
@@ -303,6 +303,7 @@ class World:
             namespaces=[self.namespace],
             arguments=list(arguments),
             record=self.operator_record(),
+            preload=preload,
         )
 
     def operator_record(self) -> Path:

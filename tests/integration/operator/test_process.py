@@ -80,7 +80,7 @@ def test_help_explains_every_option() -> None:
 
 def test_sigterm_ends_it_cleanly_and_soon(world: World, tmp_path: Path) -> None:
     """SIGTERM drains: the process ends with status 0 within seconds, and a live session is left as it is."""
-    process = world.operator(tmp_path)
+    process = world.operator(tmp_path, preload=False)
     with process:
         world.request("triage")
         name = world.wait_state("triage", "Active")["serviceAccountName"]
@@ -109,8 +109,8 @@ def test_an_operator_ends_with_its_cluster(world: World, operator: OperatorProce
 def test_one_of_two_works_and_the_other_takes_over(world: World, tmp_path: Path) -> None:
     """Two replicas share a Lease: the second stands by, says so, and takes over when the first stops."""
     lease = ["--lease-namespace", NAMESPACE, "--lease-name", f"lease-{world.namespace}"]
-    first = world.operator(tmp_path / "first", arguments=[*lease, "--identity", "first"])
-    second = world.operator(tmp_path / "second", arguments=[*lease, "--identity", "second"])
+    first = world.operator(tmp_path / "first", arguments=[*lease, "--identity", "first"], preload=False)
+    second = world.operator(tmp_path / "second", arguments=[*lease, "--identity", "second"], preload=False)
     with first:
         second.start(wait=False)
         try:
@@ -142,7 +142,7 @@ def test_nothing_is_granted_while_a_guard_is_missing(world: World, operator: Ope
 @pytest.mark.timeout(300)
 def test_idle_means_no_writes(world: World, tmp_path: Path) -> None:
     """With 100 finished and 20 active sessions, sixty seconds pass without one write, sweeps included."""
-    process = world.operator(tmp_path, arguments=["--sweep-interval", "10"])
+    process = world.operator(tmp_path, arguments=["--sweep-interval", "10"], preload=False)
     with process:
         finished = [f"done-{number}" for number in range(100)]
         active = [f"live-{number}" for number in range(20)]
