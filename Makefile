@@ -160,7 +160,7 @@ node-tools: setup ## Install what a real node needs (Debian or Ubuntu, root); a 
 
 .PHONY: crds
 crds: setup ## Write the custom resource definitions from the models
-	$(BIN)/python -m tasksession.api.crds
+	$(BIN)/python -m tools.crds
 
 .PHONY: guards
 guards: setup ## Write what the operator compares the guards with, from the chart (needs helm, built once)

@@ -23,7 +23,7 @@ from tasksession.cluster.expected_guards import GUARDS
 from tasksession.cluster.lease import LeaseGate, LeaseSettings
 from tasksession.cluster.questions import Questions
 from tasksession.cluster.watching import Watch
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.denials import Denials
 from tasksession.engine.guards import Guards

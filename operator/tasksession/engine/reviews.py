@@ -20,7 +20,7 @@ from tasksession.cluster.client import Object
 from tasksession.cluster.clock import ServerClock
 from tasksession.cluster.errors import Refused
 from tasksession.cluster.questions import Questions
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.engine.unfinished import requester_of
 from tasksession.lifecycle.case import Cases

@@ -9,7 +9,7 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Object
 from tasksession.cluster.questions import Questions
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.engine.reviews import Reviewer
 from tasksession.guards.values import CEILING_ROLE
