@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-COVERAGE ?= 90
+COVERAGE ?= 92
 # How many processes run tests side by side. Each has clusters of its own, and takes whole files, the longest first. They
 # wait more than they work, so there is one more of them than there are cores.
 PROCESSES ?= 3
@@ -161,7 +161,7 @@ node-tools: setup ## Install what a real node needs (Debian or Ubuntu, root); a 
 
 .PHONY: crds
 crds: setup ## Write the custom resource definitions from the models
-	$(BIN)/python -m tasksession.api.crds
+	$(BIN)/python -m tools.crds
 
 .PHONY: guards
 guards: setup ## Write what the operator compares the guards with, from the chart (needs helm, built once)

@@ -8,11 +8,12 @@ from typing import Any
 
 from tasksession.api import names
 from tasksession.api.access import RoleReference
-from tasksession.api.conditions import Reason
+from tasksession.api.conditions import Reason, State
 from tasksession.api.metadata import OwnerReference
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import INITIAL_STATUS, TaskSession, TaskSessionStatus
 from tasksession.lifecycle.observed import Child, Observed, ObservedJob, Progress, Review
+from tasksession.lifecycle.status import ended as status_of_end
 from tasksession.policy.checks import Denial, DenialKind
 from tasksession.policy.evaluation import Recheck, Verdict, Wait
 
@@ -272,6 +273,15 @@ def active(**spec: Any) -> TaskSession:
         ],
     }  # fmt: skip
     return fresh.model_validate({**fresh.model_dump(mode="json", by_alias=True), "status": status})
+
+
+def ended() -> TaskSession:
+    """The session of `active()`, over: its Job completed."""
+    session = active()
+    status = status_of_end(
+        session, state=State.COMPLETED, reason=Reason.COMPLETED, message="The Job completed.", now=NOW
+    )
+    return with_status(session, status)
 
 
 def task(**job_spec: Any) -> dict[str, Any]:

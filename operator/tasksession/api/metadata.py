@@ -46,3 +46,8 @@ class ObjectMeta(KubernetesModel):
     def _without_what_is_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = handler(self)
         return {key: value for key, value in dumped.items() if value}
+
+
+def version_number(resource_version: str) -> int:
+    """The order of a version among those of its resource; one that is no number is taken for the oldest."""
+    return int(resource_version) if resource_version.isdecimal() else 0

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from tasksession.api.sharing import Shared
+from tasksession.api.interning import Interned
 
 #: RFC 3339 as the API server accepts it, without the oddities its own date-time format lets through.
 _TIMESTAMP_PATTERN = (
@@ -122,7 +122,7 @@ def _rfc3339(moment: datetime) -> str:
 Timestamp = Annotated[
     AwareDatetime,
     AfterValidator(_whole_seconds_utc),
-    Shared,
+    Interned,
     PlainSerializer(_rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 40, "pattern": _TIMESTAMP_PATTERN}),
 ]

@@ -9,20 +9,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasksession.api import names
 from tasksession.api.access import Access
 from tasksession.api.conditions import State
 from tasksession.api.fragment import Fragment
+from tasksession.api.interning import LargeTemplate, intern_template, is_large
 from tasksession.api.session import TaskSession
-from tasksession.api.sharing import LargeTemplate, is_large, share_template
+from tasksession.api.tracking import TRACKING_KEYS
 
 #: What keys of labels and annotations begin with that decisions ask for; others are kept as long as they are small.
 _MARKS = (
-    "tasksession.dev/",
+    f"{names.GROUP}/",
     "app.kubernetes.io/",
-    "argocd.argoproj.io/",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
-    "meta.helm.sh/",
+    *TRACKING_KEYS,
 )
 _MOST_MARKS, _LONGEST_MARK = 64, 1024
 
@@ -105,7 +104,7 @@ def _remains(template: Mapping[str, Any]) -> dict[str, Any] | None:
     """What of a template is asked for later: the deadline that its author set."""
     spec = template.get("spec")
     seconds = spec.get("activeDeadlineSeconds") if isinstance(spec, Mapping) else None
-    return share_template({"spec": {"activeDeadlineSeconds": seconds} if isinstance(seconds, int) else {}})
+    return intern_template({"spec": {"activeDeadlineSeconds": seconds} if isinstance(seconds, int) else {}})
 
 
 def _is_large_access(access: Access) -> bool:

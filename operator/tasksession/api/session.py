@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from tasksession.api.access import Access, RoleReference
 from tasksession.api.conditions import Condition, ConditionStatus, ConditionType, Reason, State, find_condition
 from tasksession.api.durations import TTL_SCHEMA
+from tasksession.api.interning import Interned, intern_template
 from tasksession.api.metadata import ObjectMeta
 from tasksession.api.model import (
     SUBDOMAIN_PATTERN,
@@ -23,7 +24,6 @@ from tasksession.api.model import (
     schema,
 )
 from tasksession.api.names import API_VERSION
-from tasksession.api.sharing import Shared, share_template
 from tasksession.api.users import Requester
 
 _Audience = Annotated[str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 512})]
@@ -68,7 +68,9 @@ class External(KubernetesModel):
 class Task(KubernetesModel):
     """What the session is for: exactly one of jobTemplate, job and external."""
 
-    job_template: Annotated[dict[str, Any], WithJsonSchema(_JOB_TEMPLATE), AfterValidator(share_template)] | None = None
+    job_template: Annotated[dict[str, Any], WithJsonSchema(_JOB_TEMPLATE), AfterValidator(intern_template)] | None = (
+        None
+    )
     """A Job that the operator creates, owns and starts, in the form of a CronJob's jobTemplate: metadata, and
     spec, which is batch/v1's JobSpec."""
     job: JobName | None = None
@@ -163,7 +165,7 @@ class TaskSessionSpec(KubernetesModel):
     """Why access is needed, in free text; it is shown in the record, and a policy may set conditions on it."""
     task: Task
     """What the session is for: exactly one of jobTemplate, job and external."""
-    access: Annotated[Access, Shared] | None = None
+    access: Annotated[Access, Interned] | None = None
     """The rights asked for, in this namespace. Absent: the policy's defaults.access; with neither, the session is
     denied."""
     token: TokenOptions | None = None
@@ -173,7 +175,7 @@ class TaskSessionSpec(KubernetesModel):
     ttl_seconds_after_finished: Annotated[int | None, schema(minimum=0, maximum=315360000)] = None
     """How many seconds after its end this object is removed. Absent: it stays, so that a manifest kept in Git, applied
     again, does not start the session anew."""
-    requester: Annotated[Requester, Shared] | None = None
+    requester: Annotated[Requester, Interned] | None = None
     """Who asked. Stamped by admission: what you write here is overwritten."""
 
     model_config = ConfigDict(
@@ -243,7 +245,7 @@ class Grant(KubernetesModel):
     """One RoleBinding of the session, and what it gave."""
 
     # Its uid is published nowhere: whoever knows it can hold the RoleBinding in foreground deletion.
-    role: Annotated[RoleReference, Shared] | None = None
+    role: Annotated[RoleReference, Interned] | None = None
     """The role that was bound; absent for the inline rules of spec.access.rules."""
     role_binding: Annotated[str, schema(minLength=1, maxLength=253)]
     """The RoleBinding's name."""
@@ -259,7 +261,7 @@ class TaskSessionStatus(KubernetesModel):
     state: State = State.PENDING
     """The session's state in one word, derived from the conditions."""
     conditions: Annotated[
-        tuple[Annotated[Condition, Shared], ...],
+        tuple[Annotated[Condition, Interned], ...],
         schema(maxItems=16, **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
     ] = ()
     """Ready, Stalled, Reconciling and Granted. Granted alone says whether access is live now."""
@@ -283,7 +285,7 @@ class TaskSessionStatus(KubernetesModel):
     """The session's Job."""
     grants: Annotated[tuple[Grant, ...], schema(maxItems=65, **{"x-kubernetes-list-type": "atomic"})] = ()
     """What was granted, one entry for each RoleBinding."""
-    policy_ref: Annotated[PolicyReference, Shared] | None = None
+    policy_ref: Annotated[PolicyReference, Interned] | None = None
     """The SessionPolicy that the session was granted under."""
     token_secret_name: Annotated[str | None, schema(maxLength=253)] = None
     """The Secret that an external task's tokens are bound to."""

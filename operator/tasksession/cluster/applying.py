@@ -9,41 +9,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from tasksession.api import names
 from tasksession.api.partial import session_of
-from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import MERGE_PATCH, Client, Object
 from tasksession.cluster.errors import Conflict, Missing, Refused, Taken, is_too_large
 from tasksession.lifecycle import actions, manifests
 from tasksession.lifecycle.ending import STOPPING_SECONDS
 from tasksession.lifecycle.observed import STATUS, Child, ObservedJob, Progress, Refusal, RefusalKind
+from tasksession.lifecycle.requests import Outcome
 
 _logger = logging.getLogger(__name__)
 
 
 #: How long the API server may take to write the status of an object as large as it stores, in seconds.
 _LARGE_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an action achieved.
-
-    `session` or `job`: the object as it now is; `stale`: the session or Job is no longer what the action was
-    meant for, so it has to be read again before the next decision.
-    """
-
-    progress: Progress
-    session: TaskSession | None = None
-    job: ObservedJob | None = None
-    refusal: Refusal | None = None
-    stale: bool = False
 
 
 class Applier:

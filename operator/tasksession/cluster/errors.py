@@ -6,7 +6,6 @@
     │   ├── Missing   the object, or its kind, does not exist
     │   └── Taken     an object of that name exists already
     ├── Unreachable   no answer: connection, TLS, time-out
-    ├── Unstorable    the API server answered that it will not store a session's last status
     └── NotLeader     not sent: this replica does not hold the Lease
 
 Raised by the client, handled by the engine's back-off and by the applying side.
@@ -25,10 +24,6 @@ class Unreachable(ClusterError):
 
 class NotLeader(ClusterError):
     """The request was not sent, because another replica may be the one that writes."""
-
-
-class Unstorable(ClusterError):
-    """A session is over, and its status cannot say so: the API server refuses it, whenever it is tried."""
 
 
 class Refused(ClusterError):

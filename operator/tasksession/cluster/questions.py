@@ -17,7 +17,7 @@ from tasksession.api.fragment import problem_of
 from tasksession.api.users import Requester
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
-from tasksession.cluster.shared import Shared
+from tasksession.cluster.single_flight import SingleFlight
 from tasksession.guards.values import CEILING_ROLE
 from tasksession.policy.facts import Ceiling, RoleFact
 
@@ -31,7 +31,7 @@ class Questions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._shared = Shared()
+        self._shared = SingleFlight()
         self._own_rules: dict[str, tuple[float, tuple[PolicyRule, ...]]] = {}
         self._ceiling: tuple[float, Ceiling] | None = None
 

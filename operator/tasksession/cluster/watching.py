@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 import kopf
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.cluster.client import Client
 from tasksession.cluster.expected_guards import GUARD_LABEL
 from tasksession.cluster.handover import Handover
@@ -36,17 +36,11 @@ from tasksession.cluster.streams import (
 
 _logger = logging.getLogger(__name__)
 
-GUARD_RESOURCES = (
-    "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-)
 #: Group, version and plural of what kopf watches.
 _RESOURCES = (
     (names.GROUP, names.VERSION, "sessionpolicies"),
     ("", "v1", "namespaces"),
-    *(("admissionregistration.k8s.io", "v1", plural) for plural in GUARD_RESOURCES),
+    *((admission.GROUP, "v1", plural) for plural in admission.RESOURCES),
 )
 
 
@@ -88,7 +82,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.error_backoffs = _Backoffs()
     settings.process.ultimate_exiting_timeout = 40
     settings.persistence.diffbase_storage = _NoDiff()
-    for plural in GUARD_RESOURCES:
+    for plural in admission.RESOURCES:
         settings.watching.label_selectors["admissionregistration.k8s.io", plural] = GUARD_LABEL
     return settings
 

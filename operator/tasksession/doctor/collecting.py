@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.api.fragment import problem_of
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
@@ -20,12 +20,6 @@ from tasksession.doctor.at_work import LEASE
 from tasksession.doctor.facts import Facts, SeenLease, Unread, Unreadable, items, name_of, namespace_of, texts
 from tasksession.doctor.operator_rights import operator_of
 
-_GUARD_KINDS = (
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-)
 _DEFINITIONS = ("tasksessions", "sessionpolicies", "sessionapprovals")
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 #: Roles that are read one by one where they may not be listed.
@@ -119,7 +113,7 @@ class Collector:
     async def guards(self) -> tuple[tuple[str, Object], ...] | Unread:
         """Read the guards' policies and bindings."""
         found: list[tuple[str, Object]] = []
-        for kind in _GUARD_KINDS:
+        for kind in admission.KINDS:
             listed = await self._list(kind, lambda item: GUARD_LABEL in texts(item, "labels"))
             if isinstance(listed, Unread):
                 return listed

@@ -8,19 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.doctor.facts import Facts, Object, Unread, gaps, name_of
 from tasksession.doctor.finding import Area, Finding, Severity, listed
 from tasksession.engine.guards import Guards
 from tasksession.guards.comparing import ExpectedGuard
 from tasksession.guards.values import strings_in
 
-_NEEDED = (
-    "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-)
 _OWNER_PLUGIN = "OwnerReferencesPermissionEnforcement"
 _INSTALL = "Nothing is granted until the chart of this version is installed again."
 
@@ -87,7 +81,7 @@ def check_cluster(facts: Facts) -> list[Finding]:
     subject = "admissionregistration.k8s.io/v1"
     found = gaps(area, {subject: facts.admission_resources, "CustomResourceDefinitions": facts.definitions})
     if not isinstance(facts.admission_resources, Unread):
-        absent = [each for each in _NEEDED if each not in facts.admission_resources]
+        absent = [each for each in admission.RESOURCES if each not in facts.admission_resources]
         if absent:
             problem = f"The API server does not serve {', '.join(absent)}."
             advice = "Without them there are no guards: use Kubernetes 1.36 or newer, with these resources switched on."

@@ -8,19 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.doctor.facts import Facts, Object, Unread, gaps, items, name_of, namespace_of, texts
 from tasksession.doctor.finding import Area, Finding, Severity, listed
 from tasksession.doctor.rbac import CLUSTER_ADMIN, Grant, allows, concerns, is_wild, reaches
 
 _ADMISSION = "admissionregistration.k8s.io"
 _AUTHENTICATION = "authentication.k8s.io"
-_GUARD_KINDS = (
-    "mutatingadmissionpolicies",
-    "mutatingadmissionpolicybindings",
-    "validatingadmissionpolicies",
-    "validatingadmissionpolicybindings",
-)
 _WRITES = ("create", "update", "patch", "delete", "deletecollection")
 _BUILT_IN = ("admin", "edit")
 #: What lets somebody run as a ServiceAccount of the namespace.
@@ -146,7 +140,7 @@ def _administrators(grants: Iterable[Grant]) -> Iterator[Finding]:
 
 def _change_guards(grants: Iterable[Grant]) -> Iterator[Finding]:
     def may(grant: Grant) -> bool:
-        return any(allows(grant.rules, group=_ADMISSION, resource=kind, verbs=_WRITES) for kind in _GUARD_KINDS)
+        return any(allows(grant.rules, group=_ADMISSION, resource=kind, verbs=_WRITES) for kind in admission.RESOURCES)
 
     for role, subjects in _by_role(
         grant for grant in grants if grant.namespace is None and grant.role != CLUSTER_ADMIN and may(grant)

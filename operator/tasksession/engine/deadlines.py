@@ -12,7 +12,7 @@ import itertools
 import time
 from collections.abc import Callable
 
-from tasksession.engine.queue import Key
+from tasksession.lifecycle.key import Key
 
 #: Moments closer than this, in seconds, are the same.
 _SAME_MOMENT = 0.005

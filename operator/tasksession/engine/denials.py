@@ -11,15 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from tasksession.api.session import TaskSession
-from tasksession.cluster.applying import Applier, Outcome
+from tasksession.cluster.applying import Applier
 from tasksession.cluster.errors import ClusterError
-from tasksession.lifecycle.actions import Announcement, WriteStatus
+from tasksession.engine.memory import Memory
+from tasksession.lifecycle.actions import WriteStatus
+from tasksession.lifecycle.case import Cases
+from tasksession.lifecycle.key import key_of
 from tasksession.lifecycle.observed import Progress
+from tasksession.lifecycle.surroundings import Schedule, Telemetry
 
 _logger = logging.getLogger(__name__)
 
@@ -35,17 +38,13 @@ class Denials:
     """What waits to be written, by namespace. One that comes beyond the limit is left to the next sweep."""
 
     def __init__(
-        self,
-        applier: Applier,
-        *,
-        wrote: Callable[[TaskSession, Outcome], None],
-        announce: Callable[[TaskSession, Announcement], None],
-        later: Callable[[TaskSession, float], None],
+        self, applier: Applier, memory: Memory, cases: Cases, telemetry: Telemetry, schedule: Schedule
     ) -> None:
         self._applier = applier
-        self._wrote = wrote
-        self._announce = announce
-        self._later = later
+        self._memory = memory
+        self._cases = cases
+        self._telemetry = telemetry
+        self._schedule = schedule
         self._waiting: dict[str, dict[str, tuple[TaskSession, WriteStatus]]] = {}
         self._told: dict[str, None] = {}
         self._full: dict[str, str] = {}
@@ -66,7 +65,7 @@ class Denials:
             return
         pause = self._pause(metadata.uid)
         if pause > 0:
-            self._later(session, pause)
+            self._schedule.later(key_of(session), pause)
             return
         waiting = self._waiting.setdefault(metadata.namespace, {})
         if metadata.uid in waiting or len(waiting) < _NAMESPACE_LIMIT:
@@ -113,16 +112,25 @@ class Denials:
             _remember(self._failed, uid, (failures + 1, time.monotonic() + seconds))
             fields = {**_fields(session), "error": str(error), "retry_in_seconds": seconds}
             _logger.warning("a denial could not be written", extra=fields)
-            self._later(session, seconds)
+            self._schedule.later(key_of(session), seconds)
             return
         self._failed.pop(uid, None)
         if outcome.refusal is not None:
             _remember(self._full, uid, session.metadata.resource_version)
             self._tell(session, action)
             return
-        self._wrote(session, outcome)
-        if outcome.session is not None and action.announcement is not None:
-            self._announce(outcome.session, action.announcement)
+        written = outcome.session
+        if written is None:
+            # There is a newer one, or none.
+            self._schedule.now(key_of(session))
+            return
+        self._memory.see_session(written)
+        self._memory.forget_end(written)
+        self._memory.unfinished.forget(written)
+        self._telemetry.ended(written, recorded=False)
+        self._cases.forget(uid)
+        if action.announcement is not None:
+            self._telemetry.announced(written, action.announcement)
 
     def _tell(self, session: TaskSession, action: WriteStatus) -> None:
         uid = session.metadata.uid
@@ -130,7 +138,7 @@ class Denials:
             return
         _remember(self._told, uid, None)
         message = f"{action.announcement.message} Its status cannot be stored: delete it."
-        self._announce(session, replace(action.announcement, message=message))
+        self._telemetry.announced(session, replace(action.announcement, message=message))
 
 
 _Value = TypeVar("_Value")

@@ -12,19 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tasksession.api.admission import POLICIES, POLICY_OF_BINDING, RESOURCES
 from tasksession.guards.comparing import Comparison, ExpectedGuard, closest, compare
 from tasksession.guards.values import agreed, disagreements
-
-#: From the plural of a binding's resource to its policy's.
-_POLICY_OF_BINDING = {
-    "mutatingadmissionpolicybindings": "mutatingadmissionpolicies",
-    "validatingadmissionpolicybindings": "validatingadmissionpolicies",
-}
-_PLURAL_OF_KIND = {
-    "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-}
-_PLURALS = frozenset(_POLICY_OF_BINDING) | frozenset(_POLICY_OF_BINDING.values())
 
 #: By these it is known who asks, and that they may.
 _STAMPING = tuple(
@@ -60,7 +50,7 @@ class Guards:
     """The admission policies and bindings seen, compared with those that have to be there."""
 
     def __init__(self, expected: Iterable[ExpectedGuard]) -> None:
-        self._expected = {(_PLURAL_OF_KIND[guard.kind], guard.name): guard for guard in expected}
+        self._expected = {(POLICIES[guard.kind], guard.name): guard for guard in expected}
         self._seen: dict[_Key, _Seen] = {}
         self._listed = False
         self._operator_user: str | None = None
@@ -76,7 +66,7 @@ class Guards:
     @staticmethod
     def concerns(plural: str) -> bool:
         """Whether a resource is one that guards are made of."""
-        return plural in _PLURALS
+        return plural in RESOURCES
 
     def belong_to(self, operator_user: str, *, now: Callable[[], datetime] | None = None) -> None:
         """Say who the operator is for the API server: the guards must mean the same user.
@@ -160,7 +150,7 @@ class Guards:
         parts = [
             seen.created
             for (plural, name), seen in self._seen.items()
-            if str(seen.spec.get("policyName") if plural in _POLICY_OF_BINDING else name) in names
+            if str(seen.spec.get("policyName") if plural in POLICY_OF_BINDING else name) in names
         ]
         return max(parts) if len(parts) >= 2 * len(names) else None
 
@@ -176,12 +166,12 @@ class Guards:
         """Have the guards compared again that a policy or binding belongs to."""
         plural, _ = key
         self._problems = None
-        if plural not in _POLICY_OF_BINDING:
+        if plural not in POLICY_OF_BINDING:
             self._compared.pop(key, None)
             return
         for each in seen:
             if each is not None:
-                self._compared.pop((_POLICY_OF_BINDING[plural], str(each.spec.get("policyName"))), None)
+                self._compared.pop((POLICY_OF_BINDING[plural], str(each.spec.get("policyName"))), None)
 
     def _compare(self, plural: str, name: str) -> Comparison:
         expected, policy = self._expected[plural, name], self._seen.get((plural, name))
@@ -199,7 +189,7 @@ class Guards:
         """What is wrong with the best binding of a policy; one that holds is enough."""
         best: tuple[str, ...] = ("it has no binding",)
         for (kind, binding_name), seen in self._seen.items():
-            if _POLICY_OF_BINDING.get(kind) != plural or seen.spec.get("policyName") != name:
+            if POLICY_OF_BINDING.get(kind) != plural or seen.spec.get("policyName") != name:
                 continue
             differences = compare(expected, seen.spec).differences
             if seen.deleting:

@@ -14,9 +14,10 @@ from typing import Any
 from tasksession.api.conditions import State
 from tasksession.cluster.clock import ServerClock
 from tasksession.engine.guards import Guards
-from tasksession.engine.memory import Memory, key_of, readable
-from tasksession.engine.queue import NORMAL, Key, WorkQueue
+from tasksession.engine.memory import Memory, readable
+from tasksession.engine.queue import NORMAL, WorkQueue
 from tasksession.engine.rechecks import Rechecks
+from tasksession.lifecycle.key import Key, key_of
 from tasksession.lifecycle.observed import ObservedJob
 
 #: A listing that takes longer is looked after once before it is whole, and once more then.

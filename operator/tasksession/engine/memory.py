@@ -15,25 +15,17 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tasksession.api.conditions import State
+from tasksession.api.metadata import version_number
 from tasksession.api.partial import lean, session_of
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
-from tasksession.engine.queue import NORMAL, Key
+from tasksession.engine.queue import NORMAL
 from tasksession.engine.unfinished import Unfinished
+from tasksession.lifecycle.key import Key, key_of
 from tasksession.lifecycle.observed import ObservedJob
 from tasksession.lifecycle.task_job import job_name
 
 _logger = logging.getLogger(__name__)
-
-
-def key_of(session: TaskSession) -> Key:
-    """The queue key of a session."""
-    return Key(session.metadata.namespace, session.metadata.name)
-
-
-def _version(resource_version: str) -> int:
-    # Versions of one resource are comparable as numbers; one that is no number is taken for the oldest.
-    return int(resource_version) if resource_version.isdecimal() else 0
 
 
 #: A deadline that is so near counts as come: the server's time is known to some milliseconds, and a session that is
@@ -109,7 +101,7 @@ class Memory:
         known = self.session_of(item)
         if known is None:
             return False
-        return _version(item["metadata"]["resourceVersion"]) <= _version(known.metadata.resource_version)
+        return version_number(item["metadata"]["resourceVersion"]) <= version_number(known.metadata.resource_version)
 
     def see_session(self, session: TaskSession) -> bool:
         """Take in a view of a session; False where a newer one is known."""
@@ -119,7 +111,7 @@ class Memory:
             return False
         known = self._sessions.get(key)
         if known is not None:
-            if _version(session.metadata.resource_version) <= _version(known.metadata.resource_version):
+            if version_number(session.metadata.resource_version) <= version_number(known.metadata.resource_version):
                 return False
             if known.metadata.uid != session.metadata.uid:
                 self._bury(key, known)
@@ -139,7 +131,7 @@ class Memory:
             del self._sessions[key]
             self.unfinished.take_out(known)
             # The later of the two views knows more of what was granted.
-            session = max(session, known, key=lambda view: _version(view.metadata.resource_version))
+            session = max(session, known, key=lambda view: version_number(view.metadata.resource_version))
         self._bury(key, session)
         return True
 
@@ -150,7 +142,7 @@ class Memory:
             for key, session in self._sessions.items()
             if namespace in (None, key.namespace)
             and session.metadata.uid not in uids
-            and _version(session.metadata.resource_version) <= _version(version)
+            and version_number(session.metadata.resource_version) <= version_number(version)
         ]
 
     def _bury(self, key: Key, session: TaskSession) -> None:
@@ -191,15 +183,15 @@ class Memory:
         known = self._jobs.get(Key(metadata["namespace"], metadata["name"]))
         if known is None or known.uid != metadata["uid"]:
             return False
-        return _version(metadata["resourceVersion"]) <= _version(known.resource_version)
+        return version_number(metadata["resourceVersion"]) <= version_number(known.resource_version)
 
     def see_job(self, job: ObservedJob) -> bool:
         """Take in a view of a Job; False where a newer one is known."""
         key = Key(job.namespace, job.name)
         known = self._jobs.get(key)
-        if known is not None and _version(job.resource_version) <= _version(known.resource_version):
+        if known is not None and version_number(job.resource_version) <= version_number(known.resource_version):
             return False
-        if _version(job.resource_version) < self._lost_jobs.get(job.uid, 0):
+        if version_number(job.resource_version) < self._lost_jobs.get(job.uid, 0):
             # An answer that was overtaken by the news of the deletion. One of the same version may come: a Job whose
             # label was taken off is told as deleted, and read.
             return False
@@ -216,7 +208,7 @@ class Memory:
         if known is not None and known.uid == job.uid:
             del self._jobs[key]
             self._let_go(known)
-        _remember(self._lost_jobs, job.uid, _version(job.resource_version))
+        _remember(self._lost_jobs, job.uid, version_number(job.resource_version))
         session = self._sessions.get(self.session_key_of_job(job))
         if job.end is not None and session is not None and not session.status.state.final:
             self._ended_jobs[job.uid] = replace(job, being_deleted=True)
@@ -228,7 +220,7 @@ class Memory:
             for key, job in self._jobs.items()
             if namespace in (None, key.namespace)
             and job.uid not in uids
-            and _version(job.resource_version) <= _version(version)
+            and version_number(job.resource_version) <= version_number(version)
         ]
 
     def _let_go(self, job: ObservedJob) -> None:
@@ -306,7 +298,7 @@ class Memory:
         except ValidationError:
             self._policies.pop(name, None)
             return True
-        if known is not None and _version(policy.metadata.resource_version) <= _version(
+        if known is not None and version_number(policy.metadata.resource_version) <= version_number(
             known.metadata.resource_version
         ):
             return False

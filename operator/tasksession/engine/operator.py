@@ -15,25 +15,35 @@ import sys
 import time
 
 from tasksession.api import names
-from tasksession.cluster import paths
+from tasksession.cluster import events, paths
+from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Client, ConfigurationError
 from tasksession.cluster.errors import ClusterError, Refused
 from tasksession.cluster.expected_guards import GUARDS
 from tasksession.cluster.lease import LeaseGate, LeaseSettings
 from tasksession.cluster.questions import Questions
 from tasksession.cluster.watching import Watch
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.engine.deadlines import Deadlines
+from tasksession.engine.denials import Denials
 from tasksession.engine.guards import Guards
 from tasksession.engine.health import Health
 from tasksession.engine.intake import Intake
 from tasksession.engine.memory import Memory
-from tasksession.engine.queue import Key, WorkQueue
+from tasksession.engine.queue import WorkQueue
 from tasksession.engine.rechecks import Rechecks
-from tasksession.engine.reconciler import Reconciler, failure_fields
+from tasksession.engine.reconciler import Reconciler
 from tasksession.engine.reviews import Reviewer
+from tasksession.engine.schedule import Schedule
 from tasksession.engine.settings import Settings
 from tasksession.engine.sweep import Sweep
+from tasksession.engine.telemetry import Telemetry, failure_fields
+from tasksession.engine.view import View
+from tasksession.lifecycle.case import Cases
+from tasksession.lifecycle.drive import Unstorable
+from tasksession.lifecycle.incarnations import Incarnations
+from tasksession.lifecycle.key import Key
+from tasksession.lifecycle.requests import Unread
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +73,7 @@ class Operator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._memory = Memory()
+        self._cases = Cases()
         self._queue = WorkQueue()
         self._guards = Guards(GUARDS)
         self._deadlines = Deadlines(self._due)
@@ -78,6 +89,9 @@ class Operator:
         self._watch: Watch | None = None
         self._lease: LeaseGate | None = None
         self._client: Client
+        self._events: events.Poster
+        self._schedule: Schedule
+        self._denials: Denials
         self._reconciler: Reconciler
         self._rechecks: Rechecks
         self._intake: Intake
@@ -129,20 +143,12 @@ class Operator:
             reviewer = Reviewer(
                 questions=questions,
                 memory=self._memory,
+                cases=self._cases,
                 evaluator=evaluator,
                 clock=self._client.clock,
                 excluded_namespaces=self._settings.excluded_namespaces,
             )
-            self._reconciler = Reconciler(
-                client=self._client,
-                memory=self._memory,
-                queue=self._queue,
-                deadlines=self._deadlines,
-                guards=self._guards,
-                reviewer=reviewer,
-                operator_username=username,
-            )
-            self._rechecks = Rechecks(memory=self._memory, reviewer=reviewer, reconciler=self._reconciler)
+            self._assemble(reviewer, username)
             self._intake = Intake(
                 memory=self._memory,
                 guards=self._guards,
@@ -183,6 +189,22 @@ class Operator:
             await evaluator.close()
             if self._watch is not None:
                 await self._watch.stop()
+
+    def _assemble(self, reviewer: Reviewer, username: str) -> None:
+        memory, clock = self._memory, self._client.clock
+        self._events = events.Poster(self._client, busy=lambda: self._queue.busy)
+        telemetry = Telemetry(memory, self._events, clock)
+        self._schedule = Schedule(self._queue, self._deadlines, memory, self._cases, clock)
+        self._denials = Denials(Applier(self._client), memory, self._cases, telemetry, self._schedule)
+        view = View(memory, self._guards, self._denials, clock, username)
+        self._reconciler = Reconciler(
+            client=self._client,
+            reviewer=reviewer,
+            denials=self._denials,
+            incarnations=Incarnations(self._cases, view, telemetry, self._schedule),
+            schedule=self._schedule,
+        )
+        self._rechecks = Rechecks(memory=memory, reviewer=reviewer, schedule=self._schedule)
 
     # Start
 
@@ -274,10 +296,8 @@ class Operator:
             client=self._client,
             memory=self._memory,
             guards=self._guards,
-            queue=self._queue,
-            reconciler=self._reconciler,
+            schedule=self._schedule,
             rechecks=self._rechecks,
-            deadlines=self._deadlines,
             namespaces=self._settings.namespaces,
         )
 
@@ -301,7 +321,7 @@ class Operator:
         asked = error.retry_after if isinstance(error, Refused) else None
         urgent = min(order, self._memory.urgency(key, self._client.clock.now()))
         delay = self._queue.retry(key, order=urgent, at_least=asked or 0.0)
-        unexpected = not isinstance(error, ClusterError)
+        unexpected = not isinstance(error, ClusterError | Unstorable | Unread)
         _logger.warning(
             "a session is tried again", extra=failure_fields(key, error, delay), exc_info=error if unexpected else None
         )
@@ -361,7 +381,9 @@ class Operator:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout):
                 await asyncio.gather(*workers, return_exceptions=True)
-                await self._reconciler.drain()
+                await self._reconciler.drain(self._cases.held)
+                await self._denials.stop()
+                await self._events.drain()
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)

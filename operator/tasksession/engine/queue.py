@@ -14,7 +14,8 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+
+from tasksession.lifecycle.key import Key
 
 _logger = logging.getLogger(__name__)
 
@@ -29,13 +30,6 @@ _BESIDE_ENDINGS = 4
 
 #: What has failed so often in a row, while others were served, waits behind everybody else's work.
 _STUBBORN = 6
-
-
-class Key(NamedTuple):
-    """Which session: a TaskSession's namespace and name."""
-
-    namespace: str
-    name: str
 
 
 class WorkQueue:

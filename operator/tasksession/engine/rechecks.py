@@ -14,30 +14,30 @@ from tasksession.api.session import TaskSession
 from tasksession.cluster.errors import ClusterError
 from tasksession.engine.memory import Memory
 from tasksession.engine.queue import NORMAL
-from tasksession.engine.reconciler import Reconciler
 from tasksession.engine.reviews import Reviewer
+from tasksession.engine.schedule import Schedule
 from tasksession.policy.evaluation import recheck_basis
 
 
 class Rechecks:
-    """Reviews by groups; what it finds doubtful it hands to the reconciler."""
+    """Reviews by groups; what it finds doubtful it has looked at again."""
 
-    def __init__(self, *, memory: Memory, reviewer: Reviewer, reconciler: Reconciler) -> None:
+    def __init__(self, *, memory: Memory, reviewer: Reviewer, schedule: Schedule) -> None:
         self._memory = memory
         self._reviewer = reviewer
-        self._reconciler = reconciler
+        self._schedule = schedule
 
     def policy_changed(self, name: str) -> None:
         """Have every session of a policy re-checked, first of all those whose policy is suspended or gone."""
         for session in self._memory.unfinished.of_policy(name):
             # Also one whose grant is under way: its review may have seen the policy as it was.
-            self._reconciler.recheck(session, order=self._order(session))
+            self._schedule.recheck(session, order=self._order(session))
 
     def withdrawn(self) -> None:
         """Have the live sessions re-checked whose policy is suspended or gone; for when the policies are known."""
         for session in self._memory.sessions():
             if session.status.state is State.ACTIVE and self._memory.is_withdrawn(session.spec.policy):
-                self._reconciler.recheck(session, order=self._order(session))
+                self._schedule.recheck(session, order=self._order(session))
 
     def _order(self, session: TaskSession) -> float:
         deadline = session.status.deadline if session.status.state is State.ACTIVE else None
@@ -53,7 +53,7 @@ class Rechecks:
             if len(group) > 1 and await self._goes_on(group[0]):
                 continue
             for session in group:
-                self._reconciler.recheck(session)
+                self._schedule.recheck(session)
 
     async def _goes_on(self, session: TaskSession) -> bool:
         try:

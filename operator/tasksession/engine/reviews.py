@@ -20,9 +20,10 @@ from tasksession.cluster.client import Object
 from tasksession.cluster.clock import ServerClock
 from tasksession.cluster.errors import Refused
 from tasksession.cluster.questions import Questions
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.engine.memory import Memory
 from tasksession.engine.unfinished import requester_of
+from tasksession.lifecycle.case import Cases
 from tasksession.lifecycle.observed import Review
 from tasksession.policy.evaluation import evaluate, recheck, roles_to_look_up
 from tasksession.policy.facts import ConditionAnswer, Facts, NamespaceFact
@@ -32,27 +33,24 @@ _SERVER_FAULT = 500
 
 
 class Reviewer:
-    """Reviews sessions; it also counts those whose grant is under way, so that limits hold among them."""
+    """Reviews sessions; those that it allows count as being granted at once, so that limits hold among them."""
 
     def __init__(
         self,
         *,
         questions: Questions,
         memory: Memory,
+        cases: Cases,
         evaluator: ConditionEvaluator,
         clock: ServerClock,
         excluded_namespaces: tuple[str, ...],
     ) -> None:
         self._questions = questions
         self._memory = memory
+        self._cases = cases
         self._evaluator = evaluator
         self._clock = clock
         self._excluded = frozenset(excluded_namespaces)
-        self._granting: dict[str, TaskSession] = {}
-
-    def settle(self, session_uid: str) -> None:
-        """Say that an attempt is over: the session counts as active now, or not at all."""
-        self._granting.pop(session_uid, None)
 
     async def review(self, session: TaskSession, *, live: bool) -> Review:
         """Look everything up and judge; `live` sessions are re-checked, others evaluated in full."""
@@ -88,7 +86,7 @@ class Reviewer:
         facts_now = facts_now if policy.spec.limits is None else self._with_counts(session, facts_now)
         verdict = evaluate(session=session, policy=policy, facts=facts_now)
         if verdict.allowed:
-            self._granting[session.metadata.uid] = session
+            self._cases.grants(session)
         return Review(policy=policy, verdict=verdict)
 
     async def _rechecked(self, session: TaskSession, policy: SessionPolicy) -> Review:
@@ -156,8 +154,8 @@ class Reviewer:
         unfinished, is_active = self._memory.unfinished, self._memory.is_active
         granting = [
             other
-            for other in self._granting.values()
-            if other.spec.policy == policy and other.metadata.uid != session.metadata.uid and not is_active(other)
+            for other in self._cases.granting(policy)
+            if other.metadata.uid != session.metadata.uid and not is_active(other)
         ]
         itself = int(is_active(session))
         same = sum(requester_of(other) == requester for other in granting)

@@ -13,31 +13,24 @@ from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.cluster import paths
 from tasksession.cluster.client import Client, Object
 from tasksession.cluster.errors import ClusterError, Conflict, Missing
 from tasksession.cluster.expected_guards import GUARD_LABEL
-from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.guards import Guards
-from tasksession.engine.memory import Memory, key_of, readable
-from tasksession.engine.queue import WorkQueue
+from tasksession.engine.memory import Memory, readable
 from tasksession.engine.rechecks import Rechecks
-from tasksession.engine.reconciler import Reconciler
+from tasksession.engine.schedule import Schedule
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.asking import is_unattended
+from tasksession.lifecycle.key import key_of
 from tasksession.lifecycle.observed import ObservedJob
 
 _logger = logging.getLogger(__name__)
 
-_GUARD_KINDS = (
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-)
 #: RoleBindings first: they are the rights. The timer takes the others with it.
 _CHILD_KINDS = ("RoleBinding", "Job", "ServiceAccount", "Role")
 _DELETABLE_KINDS = ("RoleBinding", "Job")
@@ -64,19 +57,15 @@ class Sweep:
         client: Client,
         memory: Memory,
         guards: Guards,
-        queue: WorkQueue,
-        reconciler: Reconciler,
+        schedule: Schedule,
         rechecks: Rechecks,
-        deadlines: Deadlines,
         namespaces: Collection[str],
     ) -> None:
         self._client = client
         self._memory = memory
         self._guards = guards
-        self._queue = queue
-        self._reconciler = reconciler
+        self._schedule = schedule
         self._rechecks = rechecks
-        self._deadlines = deadlines
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._failed: ClusterError | None = None
         self.versions: dict[str, str] = {}
@@ -94,18 +83,12 @@ class Sweep:
             await self._list_guards()
         except ClusterError as error:
             _logger.warning("the guards could not be listed", extra={"error": str(error)})
-        now = self._client.clock.now()
         for session in self._memory.sessions():
-            key = key_of(session)
-            # Before any worker comes to it: whatever keeps workers busy, no deadline is forgotten.
-            self._reconciler.arm_deadline(session)
-            removable = session.spec.ttl_seconds_after_finished is not None and not self._deadlines.is_armed(key)
-            if removable or not session.status.state.final:
-                self._queue.add(key, self._memory.urgency(key, now))
+            self._schedule.swept(session)
         for job in self._memory.jobs():
             key = self._memory.session_key_of_job(job)
             if is_unattended(job, self._memory.session(key)):
-                self._queue.add(key)
+                self._schedule.now(key)
         if policies_known:
             self._rechecks.withdrawn()
 
@@ -145,7 +128,7 @@ class Sweep:
         while True:
             changes = self._guards.changes
             found = []
-            for kind in _GUARD_KINDS:
+            for kind in admission.KINDS:
                 path = paths.collection(kind)
                 async for item in self._client.list(path, label_selector=GUARD_LABEL):
                     found.append((paths.plural(kind), item))  # noqa: PERF401 - a comprehension hides the await
@@ -209,7 +192,7 @@ class Sweep:
             metadata = session.metadata
             if await self._is_gone("TaskSession", metadata.namespace, metadata.name, metadata.uid):
                 self._memory.lose_session(session)
-                self._queue.add(key_of(session), 0.0)
+                self._schedule.now(key_of(session), order=0.0)
 
     async def _list_children(self) -> _Children:
         children = _Children()
@@ -307,14 +290,12 @@ class Sweep:
                 continue
             if not await self._exists(kind, namespace, child):
                 what = "timer" if kind == "Job" else kind
-                self._reconciler.report_missing(session, f"The {what} {child} was deleted by somebody.")
+                self._schedule.report_missing(session, f"The {what} {child} was deleted by somebody.")
                 return
         for grant in status.grants:
             given = children.given.get((namespace, grant.role_binding))
             if given is not None and given != manifests.given_to(name, namespace, grant.role):
-                self._reconciler.report_missing(
-                    session, f"The RoleBinding {grant.role_binding} was changed by somebody."
-                )
+                self._schedule.report_missing(session, f"The RoleBinding {grant.role_binding} was changed by somebody.")
                 return
 
     async def _exists(self, kind: str, namespace: str, name: str) -> bool:

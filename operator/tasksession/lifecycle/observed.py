@@ -12,8 +12,8 @@ from typing import Any
 
 from tasksession.api import names
 from tasksession.api.fragment import problem_of
+from tasksession.api.interning import intern
 from tasksession.api.policy import SessionPolicy
-from tasksession.api.sharing import share
 from tasksession.policy.evaluation import Recheck, Verdict
 
 
@@ -100,16 +100,16 @@ class ObservedJob:
         template_metadata = (spec.get("template") or {}).get("metadata") or {}
         owner: Mapping[str, Any] = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
         return cls(
-            namespace=share(metadata.get("namespace", "")),
+            namespace=intern(metadata.get("namespace", "")),
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
             resource_version=metadata.get("resourceVersion", ""),
-            owner_kind=share(_short(owner.get("kind"))),
+            owner_kind=intern(_short(owner.get("kind"))),
             owner_name=_short(owner.get("name")),
             owner_uid=_short(owner.get("uid")),
             created=_moment(metadata.get("creationTimestamp")),
-            requested_by=share(annotations.get(names.REQUESTED_BY_ANNOTATION)),
-            requested_by_uid=share(annotations.get(names.REQUESTED_BY_UID_ANNOTATION, "")),
+            requested_by=intern(annotations.get(names.REQUESTED_BY_ANNOTATION)),
+            requested_by_uid=intern(annotations.get(names.REQUESTED_BY_UID_ANNOTATION, "")),
             requested_by_groups=_groups_of(annotations),
             session=annotations.get(names.SESSION_ANNOTATION),
             asks=_request_of(annotations),

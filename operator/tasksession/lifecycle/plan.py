@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from tasksession.api.conditions import State
 from tasksession.api.partial import problem_with
 from tasksession.api.session import TaskSession
+from tasksession.api.tracking import tracking_marks
 from tasksession.lifecycle.actions import DeleteSession
 from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.ending import (
@@ -24,16 +25,6 @@ from tasksession.lifecycle.ending import (
 )
 from tasksession.lifecycle.granting import grant, release
 from tasksession.lifecycle.observed import Observed
-
-#: What labels and annotations begin with by which GitOps tools know what they applied. Argo CD can be set to use the
-#: first, and policy denies removal for it as well.
-TRACKING_KEYS = (
-    "app.kubernetes.io/instance",
-    "argocd.argoproj.io/",
-    "kustomize.toolkit.fluxcd.io/",
-    "helm.toolkit.fluxcd.io/",
-    "meta.helm.sh/",
-)
 
 
 def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
@@ -69,9 +60,7 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
 
 def is_tracked(session: TaskSession) -> bool:
     """Whether a GitOps tool applied this object, and would create it again if it were deleted."""
-    keys = [*session.metadata.labels, *session.metadata.annotations]
-    managed_by_helm = session.metadata.labels.get("app.kubernetes.io/managed-by") == "Helm"
-    return managed_by_helm or any(key.startswith(TRACKING_KEYS) for key in keys)
+    return bool(tracking_marks(session.metadata.labels, session.metadata.annotations))
 
 
 def _finished(session: TaskSession, observed: Observed, now: datetime) -> Decision:

@@ -14,20 +14,12 @@ from tasksession.api.access import PolicyRule, RoleReference
 from tasksession.api.durations import LONGEST_TTL, SHORTEST_TTL, format_duration, parse_duration
 from tasksession.api.policy import SessionPolicy
 from tasksession.api.session import TaskSession
+from tasksession.api.tracking import tracking_marks
 from tasksession.policy import ungrantable
 from tasksession.policy.coverage import covers, may_bind, uncovered
 from tasksession.policy.facts import Facts
 from tasksession.policy.terms import effective_access, rules_hash, ttl_text
 from tasksession.policy.wording import describe_roles, describe_rules, listing
-
-#: By these labels and annotations, tools that apply a manifest again and again know what is theirs.
-_TRACKING_LABELS = (
-    "app.kubernetes.io/instance",
-    "argocd.argoproj.io/instance",
-    "helm.toolkit.fluxcd.io/name",
-    "kustomize.toolkit.fluxcd.io/name",
-)
-_TRACKING_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name")
 
 #: What helps where the ceiling has what RBAC does not let the operator hand out.
 _INSTALL_AGAIN = (
@@ -204,8 +196,7 @@ def tombstone(session: TaskSession) -> Iterator[Denial]:
     if session.spec.ttl_seconds_after_finished is None:
         return
     metadata = session.metadata
-    found = [key for key in _TRACKING_LABELS if key in metadata.labels]
-    found += [key for key in _TRACKING_ANNOTATIONS if key in metadata.annotations]
+    found = tracking_marks(metadata.labels, metadata.annotations)
     if found:
         yield Denial(
             DenialKind.TOMBSTONE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tasksession.api import names
+from tasksession.api import admission, names
 from tasksession.api.access import PolicyRule
 
 _ALL = "*"
@@ -26,11 +26,8 @@ _CLOSED = {
 }
 _ADMISSION_RESOURCES = frozenset(
     {
-        "mutatingadmissionpolicies",
-        "mutatingadmissionpolicybindings",
+        *admission.RESOURCES,
         "mutatingwebhookconfigurations",
-        "validatingadmissionpolicies",
-        "validatingadmissionpolicybindings",
         "validatingwebhookconfigurations",
     }
 )

@@ -74,6 +74,7 @@ MARKS: list[Any] = [
     {"labels": {"helm.toolkit.fluxcd.io/name": "x"}},
     {"labels": {"app.kubernetes.io/managed-by": "Helm"}},
     {"annotations": {"argocd.argoproj.io/tracking-id": "x"}},
+    {"annotations": {"argocd.argoproj.io/sync-wave": "1"}},
     {"annotations": {"meta.helm.sh/release-name": "x"}},
 ]
 

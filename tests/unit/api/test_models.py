@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tools.crds import KINDS, Kind, custom_resource_definition
 
 import tasksession.api
 from tasksession.api import SessionApproval, SessionPolicy, TaskSession
 from tasksession.api.access import PolicyRule
 from tasksession.api.conditions import Condition, ConditionType, Reason, State
-from tasksession.api.crds import KINDS, Kind, custom_resource_definition
 from tasksession.api.metadata import ObjectMeta
 from tasksession.api.model import KubernetesModel
 from tasksession.api.session import INITIAL_STATUS, TaskSessionStatus

@@ -10,9 +10,9 @@ import pytest
 
 from tasksession.api.conditions import State
 from tasksession.api.fragment import LARGEST, Fragment
+from tasksession.api.interning import LargeTemplate
 from tasksession.api.partial import is_cut, lean, problem_with, session_of
 from tasksession.api.session import TaskSession
-from tasksession.api.sharing import LargeTemplate
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.plan import is_tracked
 from tasksession.lifecycle.task_job import job_name

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import pytest
 import yaml
 from pydantic import Field, WithJsonSchema
+from tools.crds import KINDS, Kind, custom_resource_definition, generated, main, stale
+from tools.schema import NotStructuralError, structural
 
-from tasksession.api.crds import KINDS, Kind, custom_resource_definition, generated, main, stale
 from tasksession.api.model import KubernetesModel
-from tasksession.api.schema import NotStructuralError, structural
 
 _ROOT = Path(__file__).parents[3]
 _TYPES = {"object", "array", "string", "integer", "boolean"}
@@ -45,7 +45,7 @@ def _root(kind: Kind) -> dict[str, Any]:
 
 def test_no_generated_file_is_stale() -> None:
     """The definitions, the chart's copies and the reference are what the models give now."""
-    assert stale(_ROOT) == [], "run `python -m tasksession.api.crds`"
+    assert stale(_ROOT) == [], "run `python -m tools.crds`"
 
 
 def test_the_chart_carries_the_same_bytes() -> None:
@@ -78,7 +78,7 @@ def test_the_check_says_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "docs/reference/api.md").write_text("by hand")
     capsys.readouterr()
     assert main(["--root", str(tmp_path), "--check"]) == 1
-    assert capsys.readouterr().err == "Stale: docs/reference/api.md. Run `python -m tasksession.api.crds`.\n"
+    assert capsys.readouterr().err == "Stale: docs/reference/api.md. Run `python -m tools.crds`.\n"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

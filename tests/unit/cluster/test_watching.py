@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import kopf
 
+from tasksession.api import admission
 from tasksession.cluster.client import Client
-from tasksession.cluster.watching import GUARD_RESOURCES, Watch, kopf_settings
+from tasksession.cluster.watching import Watch, kopf_settings
 
 
 def test_every_setting_is_one_that_kopf_declares() -> None:
@@ -77,5 +78,5 @@ def test_guards_are_selected_by_the_server() -> None:
     """Other people's admission policies are never sent to the operator, and what tenants write never to kopf."""
     selectors = kopf_settings().watching.label_selectors
     assert ("batch", "jobs") not in selectors
-    for plural in GUARD_RESOURCES:
+    for plural in admission.RESOURCES:
         assert selectors["admissionregistration.k8s.io", plural] == "tasksession.dev/guard"

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from tasksession.engine.deadlines import Deadlines
-from tasksession.engine.queue import Key
+from tasksession.lifecycle.key import Key
 
 
 class Due:

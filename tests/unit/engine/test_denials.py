@@ -8,17 +8,47 @@ from tasksession.api.conditions import State
 from tasksession.api.fragment import Fragment
 from tasksession.api.partial import session_of
 from tasksession.api.session import TaskSession
-from tasksession.cluster.applying import Applier, Outcome
+from tasksession.cluster.applying import Applier
 from tasksession.cluster.client import Object
 from tasksession.cluster.errors import Unreachable, refusal
 from tasksession.engine.denials import Denials
+from tasksession.engine.memory import Memory
 from tasksession.lifecycle.actions import Announcement, WriteStatus
+from tasksession.lifecycle.case import Cases
+from tasksession.lifecycle.key import Key, key_of
 from tasksession.lifecycle.observed import Observed, Progress
 from tasksession.lifecycle.plan import plan
 from tests.unit import make
 from tests.unit.engine.scripted import Script, ScriptedClient
+from tests.unit.lifecycle.driving import Silence
 
 FULL = refusal(status=500, reason="", message="etcdserver: request is too large", retry_after=None)
+
+
+class Told(Silence):
+    """Remembers what was told, and what is to come later."""
+
+    def __init__(self) -> None:
+        self.announcements: list[Announcement] = []
+        self.ends: list[str] = []
+        self.delays: list[float] = []
+        self.at_once: list[Key] = []
+
+    def ended(self, session: TaskSession, *, recorded: bool) -> None:
+        """Remember a session that is over."""
+        self.ends.append(session.metadata.name)
+
+    def announced(self, session: TaskSession, announcement: Announcement) -> None:
+        """Remember an Event."""
+        self.announcements.append(announcement)
+
+    def later(self, key: Key, seconds: float) -> None:
+        """Remember a delay."""
+        self.delays.append(seconds)
+
+    def now(self, key: Key) -> None:
+        """Remember what is to be looked at again."""
+        self.at_once.append(key)
 
 
 class Desk:
@@ -26,15 +56,10 @@ class Desk:
 
     def __init__(self, *answers: Object | Exception) -> None:
         self.script = Script(list(answers))
-        self.wrote: list[Outcome] = []
-        self.told: list[Announcement] = []
-        self.later: list[float] = []
-        self.denials = Denials(
-            Applier(ScriptedClient(self.script)),
-            wrote=lambda _, outcome: self.wrote.append(outcome),
-            announce=lambda _, announcement: self.told.append(announcement),
-            later=lambda _, seconds: self.later.append(seconds),
-        )
+        self.listener = Told()
+        self.told, self.later, self.ends = self.listener.announcements, self.listener.delays, self.listener.ends
+        applier = Applier(ScriptedClient(self.script))
+        self.denials = Denials(applier, Memory(), Cases(), self.listener, self.listener)
 
     async def put(self, session: TaskSession) -> None:
         """Put in what the plan wants to be written, and wait until its turn is over."""
@@ -73,7 +98,7 @@ async def test_it_is_written_and_told() -> None:
     assert (sent.method, sent.path.endswith("/tasksessions/triage/status")) == ("PATCH", True)
     assert sent.body is not None
     assert sent.body["metadata"]["managedFields"] == [{}]
-    assert [outcome.session is not None for outcome in desk.wrote] == [True]
+    assert desk.ends == ["triage"]
     assert len(desk.told) == 1
 
 
@@ -86,7 +111,7 @@ async def test_where_there_is_no_room_an_event_says_so_once() -> None:
     assert [each.message.endswith("Its status cannot be stored: delete it.") for each in desk.told] == [True]
     await desk.put(unreadable(version="11"))
     assert len(desk.script.sent) == 2
-    assert len(desk.wrote) == 1
+    assert len(desk.ends) == 1
 
 
 async def test_no_answer_is_tried_again_ever_more_seldom() -> None:
@@ -104,7 +129,7 @@ async def test_no_answer_is_tried_again_ever_more_seldom() -> None:
         desk.denials._failed = {uid: (count, 0.0) for uid, (count, _) in desk.denials._failed.items()}
         await desk.put(unreadable())
     assert desk.later[2:] == [4.0]
-    assert len(desk.wrote) == len(desk.told) == 1
+    assert len(desk.ends) == len(desk.told) == 1
     assert not desk.denials.holds(unreadable())
 
 
@@ -135,7 +160,7 @@ async def test_a_newer_view_is_not_lost() -> None:
     """A conflict is handed back: the session is looked at again."""
     desk = Desk(refusal(status=409, reason="Conflict", message="changed", retry_after=None))
     await desk.put(unreadable())
-    assert [(outcome.session, outcome.stale) for outcome in desk.wrote] == [(None, True)]
+    assert (desk.ends, desk.listener.at_once) == ([], [key_of(unreadable())])
     assert desk.told == []
 
 
@@ -144,7 +169,7 @@ async def test_what_fails_stops_no_other() -> None:
     desk = Desk({"metadata": {}}, written())
     await desk.put(unreadable())
     await desk.put(unreadable(version="11"))
-    assert len(desk.wrote) == 1
+    assert len(desk.ends) == 1
 
 
 async def test_it_stops_at_once() -> None:

@@ -7,8 +7,9 @@ import pytest
 
 from tasksession.api.partial import lean
 from tasksession.api.session import TaskSession
-from tasksession.engine.memory import Memory, key_of
+from tasksession.engine.memory import Memory
 from tasksession.engine.queue import NORMAL
+from tasksession.lifecycle.key import key_of
 from tests.unit import make
 
 KEY = key_of(make.session())

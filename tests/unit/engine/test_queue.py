@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tasksession.engine.queue import NORMAL, Key, WorkQueue
+from tasksession.engine.queue import NORMAL, WorkQueue
+from tasksession.lifecycle.key import Key
 
 
 def key(name: str) -> Key:

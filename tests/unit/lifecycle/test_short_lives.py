@@ -1,6 +1,6 @@
 """Short lives that random search finds rarely: each was a mistake once, or would be one with a step left out."""
 
-from tests.unit.lifecycle.operator_model import Fault
+from tests.unit.lifecycle.driving import Fault
 from tests.unit.lifecycle.test_state_machine import ASKED, Lives
 
 

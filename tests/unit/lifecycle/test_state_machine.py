@@ -33,11 +33,13 @@ from tasksession.api import names
 from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle.asking import attend
+from tasksession.lifecycle.drive import Plan
 from tasksession.lifecycle.ending import STOPPING_SECONDS
+from tasksession.lifecycle.job_requests import Attend
 from tasksession.lifecycle.observed import ObservedJob, RefusalKind
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
-from tests.unit.lifecycle.operator_model import NAMES, Asking, Crash, Fault, OperatorModel, Plan, Unavailable
+from tests.unit.lifecycle.driving import NAMES, Crash, Fault, Process, Unavailable
 from tests.unit.lifecycle.world import World
 
 SCHEDULES = int(os.environ.get("TASKSESSION_SCHEDULES", "100"))
@@ -78,14 +80,14 @@ class Lives(RuleBasedStateMachine):
     """Two names, any number of sessions under each, one operator at a time."""
 
     plan: Plan = staticmethod(decide)
-    asking: Asking = staticmethod(attend)
+    asking: Attend = staticmethod(attend)
 
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
         self.seen: dict[str, TaskSession] = {}
         self.change_policy("wide")
-        self.operator = OperatorModel(self.world, type(self).plan, type(self).asking)
+        self.operator = Process(self.world, type(self).plan, type(self).asking)
 
     # What people do
 
@@ -238,13 +240,16 @@ class Lives(RuleBasedStateMachine):
         """The operator is killed at rest and started again."""
         # The next process has to take the lease and list everything first.
         self.world.advance(1)
-        self.operator = OperatorModel(self.world, type(self).plan, type(self).asking)
+        self.operator = Process(self.world, type(self).plan, type(self).asking)
 
     @rule()
     def work_in_peace(self) -> None:
         """The operator is up to date, and nothing happens while it works."""
         self.operator.deliver(len(self.world.events))
         self._run(None)
+        if self.operator.cases.held:
+            # It gave way to others, and comes back.
+            self._run(None)
 
     @rule(
         call=st.integers(0, 14),
@@ -323,11 +328,14 @@ class Lives(RuleBasedStateMachine):
     def settle(self) -> None:
         """Stop all faults and let everybody come to rest. L1, L2, and S3 under the policy as it is now."""
         self.world.answering, self.world.guards_missing, self.world.refusing = True, (), {}
-        for _ in range(8):
+        quiet = 0
+        for _ in range(20):
             before = self.world.writes
             self.world.advance(1)
             self._round()
-            if self.world.writes == before:
+            # A session that was just looked at is left alone for two seconds, whatever it waits for.
+            quiet = quiet + 1 if self.world.writes == before and not self.operator.cases.held else 0
+            if quiet == 3:
                 break
         before = self.world.writes
         self._round()

@@ -341,6 +341,9 @@ def test_what_may_still_come_is_waited_for(
         ({"kustomize.toolkit.fluxcd.io/name": "apps"}, {}),
         ({"argocd.argoproj.io/instance": "apps"}, {}),
         ({}, {"argocd.argoproj.io/tracking-id": "apps:x"}),
+        ({}, {"argocd.argoproj.io/sync-wave": "1"}),
+        ({"kustomize.toolkit.fluxcd.io/namespace": "apps"}, {}),
+        ({"app.kubernetes.io/managed-by": "Helm"}, {}),
         ({}, {"meta.helm.sh/release-name": "apps"}),
     ],
 )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Shared:
+class SingleFlight:
     """The questions that are being asked. One that fails fails for all who share it, and is asked anew by the next."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Write the CustomResourceDefinitions and the field reference from the models: `python -m tasksession.api.crds`.
+"""Write the CustomResourceDefinitions and the field reference from the models: `python -m tools.crds`.
 
 Called by people who changed a model, and with `--check` by the tests and the lint step, which fail when a written file
 is stale. The chart carries identical copies, so that what is rendered and removed by Helm is what is tested. The same
@@ -18,13 +18,13 @@ from tasksession.api.approval import SessionApproval
 from tasksession.api.model import KubernetesModel, rule
 from tasksession.api.names import GROUP, VERSION
 from tasksession.api.policy import SessionPolicy
-from tasksession.api.reference import render
-from tasksession.api.schema import structural
 from tasksession.api.session import INITIAL_STATUS, TaskSession
+from tools.reference import render
+from tools.schema import structural
 
 _DIRECTORIES = ("crds", "charts/tasksession/files/crds")
 _REFERENCE = "docs/reference/api.md"
-_HEADER = "# Generated from the models by `python -m tasksession.api.crds`: change those, then run it again.\n"
+_HEADER = "# Generated from the models by `python -m tools.crds`: change those, then run it again.\n"
 
 
 class Column(NamedTuple):
@@ -183,14 +183,14 @@ def stale(root: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write all generated files, or with `--check` say which are stale; the exit status is 1 where one is."""
-    parser = argparse.ArgumentParser(prog="python -m tasksession.api.crds", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m tools.crds", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a file is stale")
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[3], help="the repository's root")
     options = parser.parse_args(arguments)
     if options.check:
         outdated = stale(options.root)
         if outdated:
-            sys.stderr.write(f"Stale: {', '.join(outdated)}. Run `python -m tasksession.api.crds`.\n")
+            sys.stderr.write(f"Stale: {', '.join(outdated)}. Run `python -m tools.crds`.\n")
         return 1 if outdated else 0
     for path, text in generated():
         file = options.root / path

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 import tasksession
 from tasksession.api.policy import GrantCondition
-from tasksession.engine.conditions import ConditionEvaluator
+from tasksession.engine.condition_evaluator import ConditionEvaluator
 from tasksession.policy.facts import ConditionAnswer
 from tests.cluster.waiting import wait_for
 
@@ -229,7 +229,7 @@ def test_the_worker_ends_with_its_input_and_says_no_to_garbage() -> None:
     """It runs by itself as a module, never dies of a bad line, and does not outlive who started it."""
     lines = '{"id": 1}\nnot json\n[1]\n'
     root = str(Path(tasksession.__file__).parents[1])
-    start = "import sys; sys.path.insert(0, sys.argv[1]); from tasksession.policy.condition_worker import main; main()"
+    start = "import sys; sys.path.insert(0, sys.argv[1]); from tasksession.cel.worker import main; main()"
     ended = subprocess.run(
         [sys.executable, "-I", "-c", start, root], input=lines, capture_output=True, text=True, timeout=60, check=True
     )
@@ -242,8 +242,8 @@ def test_the_worker_ends_with_its_input_and_says_no_to_garbage() -> None:
 _PARENT = """
 import asyncio, sys
 sys.path[:0] = sys.argv[1:3]
-from tasksession.engine.conditions import ConditionEvaluator
-from tests.unit.policy.test_conditions import SLOW, ask
+from tasksession.engine.condition_evaluator import ConditionEvaluator
+from tests.unit.cel.test_expressions import SLOW, ask
 
 async def main():
     evaluator = ConditionEvaluator(answer_seconds=60)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasksession.policy.condition_worker import serve
-from tasksession.policy.conditions import InvalidCondition, compile_condition
+from tasksession.cel.expressions import InvalidCondition, compile_condition
+from tasksession.cel.worker import serve
 
 
 def question(number: int, expression: str, **data: Any) -> str:

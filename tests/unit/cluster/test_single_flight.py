@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from tasksession.cluster.shared import Shared
+from tasksession.cluster.single_flight import SingleFlight
 
 
 class Server:
@@ -46,7 +46,7 @@ async def turns() -> None:
 
 async def test_one_who_asks_alone_is_answered_by_a_request_of_his_own() -> None:
     """Asked one after another, each question is one request, sent at once."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     for number in (1, 2, 3):
         asking = asyncio.create_task(shared.ask("key", server.question))
         await turns()
@@ -57,7 +57,7 @@ async def test_one_who_asks_alone_is_answered_by_a_request_of_his_own() -> None:
 
 async def test_those_who_come_while_it_is_asked_share_the_next_request() -> None:
     """A hundred who ask while a request is under way cost one more request together."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     first = asyncio.create_task(shared.ask("key", server.question))
     await turns()
     others = [asyncio.create_task(shared.ask("key", server.question)) for _ in range(100)]
@@ -73,7 +73,7 @@ async def test_those_who_come_while_it_is_asked_share_the_next_request() -> None
 
 async def test_no_answer_is_older_than_the_asking() -> None:
     """What changes before somebody asks is in his answer, also where a request was under way that did not see it."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     early = asyncio.create_task(shared.ask("key", server.question))
     await turns()
     server.truth = "no"
@@ -91,7 +91,7 @@ async def test_no_answer_is_older_than_the_asking() -> None:
 
 async def test_different_questions_are_not_mixed() -> None:
     """Questions with other keys have requests of their own, side by side."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     asking = [asyncio.create_task(shared.ask(key, server.question)) for key in ("one", "two")]
     await turns()
     assert server.sent == 2
@@ -101,7 +101,7 @@ async def test_different_questions_are_not_mixed() -> None:
 
 async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_else() -> None:
     """Those who wait for a request that fails are told; the next request is a fresh one."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     server.failing = True
     first = asyncio.create_task(shared.ask("key", server.question))
     await turns()
@@ -116,7 +116,7 @@ async def test_a_failure_is_told_to_all_who_share_it_and_to_nobody_else() -> Non
 
 async def test_one_who_is_cancelled_takes_nothing_from_the_others() -> None:
     """The request goes on for those who still wait."""
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     impatient = asyncio.create_task(shared.ask("key", server.question))
     await turns()
     patient = asyncio.create_task(shared.ask("key", server.question))
@@ -132,7 +132,7 @@ async def test_a_failure_that_nobody_waits_for_is_silent() -> None:
     """At a stop all may have left: asyncio must not complain of an error that nobody fetched."""
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-    server, shared = Server(), Shared()
+    server, shared = Server(), SingleFlight()
     server.failing = True
     asking = asyncio.create_task(shared.ask("key", server.question))
     await turns()

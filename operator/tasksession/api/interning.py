@@ -1,6 +1,6 @@
 """Lets equal parts of objects be one: thousands of sessions ask for the same, and what they hold is memory.
 
-The models mark fields as `Shared`, and what is read of Jobs is shared as well. A shared value must never be changed:
+The models mark fields as `Interned`, and what is read of Jobs is shared as well. A shared value must never be changed:
 models are immutable, and templates are only ever read. The pool holds nothing that matters: what was pushed out of it
 is kept once more the next time. It is bounded in number and in size: what is large is never put into it.
 """
@@ -31,7 +31,7 @@ class LargeTemplate(dict[str, Any]):
     """A template that takes more memory than one would keep for every session."""
 
 
-def share(value: _Value) -> _Value:
+def intern(value: _Value) -> _Value:
     """Return the one value that is kept of all equal ones; one that is large, or cannot be compared, as it is.
 
     Whoever writes it chooses how many different ones there are, and the pool keeps what deleted objects held.
@@ -49,7 +49,7 @@ def share(value: _Value) -> _Value:
     return kept
 
 
-def share_template(template: dict[str, Any] | None) -> dict[str, Any] | None:
+def intern_template(template: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return the template that is kept of all those that are the same in JSON; a large one is marked as such."""
     global _text
     if template is None or isinstance(template, LargeTemplate):
@@ -90,4 +90,4 @@ def is_large(value: Any) -> bool:
     return False
 
 
-Shared = AfterValidator(share)
+Interned = AfterValidator(intern)

@@ -40,7 +40,7 @@ def main() -> None:  # pragma: no cover - it bounds its own process, so it runs 
 def serve(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield that it is ready, then the answer to each line; a line that is no question gets a no."""
     # Not before the process is bounded: what the library itself takes counts as well.
-    from tasksession.policy.conditions import InvalidCondition, compile_condition, holds
+    from tasksession.cel.expressions import InvalidCondition, compile_condition, holds
 
     compiled: dict[str, Any] = {}
 

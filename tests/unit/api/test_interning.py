@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasksession.api import sharing
+from tasksession.api import interning
+from tasksession.api.interning import intern, intern_template
 from tasksession.api.session import TaskSession
-from tasksession.api.sharing import share, share_template
 from tasksession.lifecycle import manifests
 from tests.unit import make
 
@@ -37,13 +37,13 @@ def test_sessions_that_are_alike_hold_their_parts_once() -> None:
 
 def test_what_differs_is_not_shared() -> None:
     """A shared part is equal in every word: another order or type is another value."""
-    assert share("a") == "a"
-    assert share(1) is not share(True)
-    assert isinstance(share(True), bool)
-    assert isinstance(share(1), int)
-    assert not isinstance(share(1), bool)
-    assert share_template({"spec": {"suspend": True}}) != share_template({"spec": {"suspend": 1}, "a": 1})
-    one, other = share_template({"spec": {"parallelism": 1}}), share_template({"spec": {"parallelism": True}})
+    assert intern("a") == "a"
+    assert intern(1) is not intern(True)
+    assert isinstance(intern(True), bool)
+    assert isinstance(intern(1), int)
+    assert not isinstance(intern(1), bool)
+    assert intern_template({"spec": {"suspend": True}}) != intern_template({"spec": {"suspend": 1}, "a": 1})
+    one, other = intern_template({"spec": {"parallelism": 1}}), intern_template({"spec": {"parallelism": True}})
     assert one is not None
     assert other is not None
     assert (one["spec"]["parallelism"], other["spec"]["parallelism"]) == (1, True)
@@ -53,29 +53,29 @@ def test_what_differs_is_not_shared() -> None:
 def test_what_cannot_be_compared_is_left_alone() -> None:
     """A value that has no hash is returned as it is."""
     value = {"a": 1}
-    assert share(value) is value
+    assert intern(value) is value
 
 
 def test_the_pool_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many different sessions there are, the pool does not grow for ever; sharing goes on."""
-    monkeypatch.setattr(sharing, "_pool", {})
-    for number in range(3 * sharing._LIMIT):
-        share(("value", number))
-    assert len(sharing._pool) <= sharing._LIMIT
-    assert share(("again", 1)) is share(("again", 1))
+    monkeypatch.setattr(interning, "_pool", {})
+    for number in range(3 * interning._LIMIT):
+        intern(("value", number))
+    assert len(interning._pool) <= interning._LIMIT
+    assert intern(("again", 1)) is intern(("again", 1))
 
 
 def test_templates_are_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many templates there are, what is shared of them stays within megabytes; large ones are not shared."""
-    monkeypatch.setattr(sharing, "_templates", {})
-    monkeypatch.setattr(sharing, "_text", 0)
+    monkeypatch.setattr(interning, "_templates", {})
+    monkeypatch.setattr(interning, "_text", 0)
     for number in range(2000):
-        share_template({"spec": {"text": f"{number}" + "x" * 8000}})
-    assert sum(map(len, sharing._templates)) <= sharing._TEXT_LIMIT
-    before = len(sharing._templates)
-    large = share_template({"spec": {"many": [{}] * 1000}})
-    assert isinstance(large, sharing.LargeTemplate)
-    assert len(sharing._templates) == before
+        intern_template({"spec": {"text": f"{number}" + "x" * 8000}})
+    assert sum(map(len, interning._templates)) <= interning._TEXT_LIMIT
+    before = len(interning._templates)
+    large = intern_template({"spec": {"many": [{}] * 1000}})
+    assert isinstance(large, interning.LargeTemplate)
+    assert len(interning._templates) == before
 
 
 def test_a_manifest_does_not_change_what_is_shared() -> None:

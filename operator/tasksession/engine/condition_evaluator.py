@@ -21,7 +21,7 @@ from tasksession.engine.turns import Turns
 from tasksession.policy.facts import ConditionAnswer
 
 #: The child sees nothing of this process's environment or working directory, and imports from where we are installed.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from tasksession.policy.condition_worker import main; main()"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from tasksession.cel.worker import main; main()"
 _WORKER = (sys.executable, "-I", "-X", "utf8", "-c", _START, str(Path(__file__).resolve().parents[2]))
 _START_SECONDS = 20.0
 _LARGEST_QUESTION = 2 << 20

@@ -1,0 +1,1 @@
+"""Tests of conditions in CEL, and of the process that evaluates them."""
