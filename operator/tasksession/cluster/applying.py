@@ -227,7 +227,7 @@ def _made(kind: str, made: Object, progress: Progress) -> Outcome:
             return Outcome(replace(progress, role_made=True))
         case _:
             made_so_far = progress.role_bindings_made | {metadata["name"]}
-            return Outcome(replace(progress, role_bindings_made=made_so_far))
+            return Outcome(replace(progress, role_bindings_made=made_so_far, role_bindings_gone=False))
 
 
 def _judge(kind: str, name: str, error: Refused) -> Refusal | None:

@@ -13,7 +13,7 @@ from tasksession.cluster.clock import ServerClock
 from tasksession.engine.deadlines import Deadlines
 from tasksession.engine.memory import Memory
 from tasksession.engine.queue import NORMAL, WorkQueue
-from tasksession.lifecycle.case import Cases
+from tasksession.lifecycle.case import Cases, is_ungranted
 from tasksession.lifecycle.key import Key, key_of
 from tasksession.lifecycle.requests import Overtaken, Paused, Rested, Settled
 from tasksession.lifecycle.status import reason_of
@@ -94,6 +94,17 @@ class Schedule:
         if current is None or current.status.state is not State.ACTIVE or held:
             return
         self._cases.open(session.metadata.uid).identity_missing = message
+        self._queue.add(key_of(session), 0.0)
+
+    def report_rights(self, session: TaskSession) -> None:
+        """Have a session looked at that has RoleBindings and is not granted, as the sweep saw.
+
+        The attempt that made them may still be under way: then they are its own, and it goes on.
+        """
+        current = self._memory.session(key_of(session))
+        if current is None or current.metadata.uid != session.metadata.uid or not is_ungranted(current):
+            return
+        self._cases.open(session.metadata.uid).left_rights = True
         self._queue.add(key_of(session), 0.0)
 
     def arm_deadline(self, session: TaskSession) -> None:

@@ -26,6 +26,7 @@ from tasksession.engine.rechecks import Rechecks
 from tasksession.engine.schedule import Schedule
 from tasksession.lifecycle import manifests
 from tasksession.lifecycle.asking import is_unattended
+from tasksession.lifecycle.case import is_ungranted
 from tasksession.lifecycle.key import key_of
 from tasksession.lifecycle.observed import ObservedJob
 
@@ -214,12 +215,16 @@ class Sweep:
         ServiceAccounts and Roles are garbage collection's; one that it left is reported, for a person to look at.
         """
         living = self._living_identities()
+        granting = self._granting()
         failure: ClusterError | None = None
         for (kind, namespace, name), uid in children.uids.items():
             identity = names.identity_of_binding(name)
             if identity is None or (namespace, identity.uid) in living.get(identity.name, ()):
                 continue
-            if (namespace, identity.uid) in living.get("", ()):
+            waiting = granting.get((namespace, identity.uid))
+            if waiting is not None:
+                if kind == "RoleBinding":
+                    self._schedule.report_rights(waiting)
                 continue
             try:
                 await self._end_orphan(kind, namespace, name, uid)
@@ -242,17 +247,22 @@ class Sweep:
         except (Missing, Conflict):
             return
 
+    def _granting(self) -> dict[tuple[str, str], TaskSession]:
+        """Sessions that are not granted, by namespace and uid of their Job: what exists of them is an attempt's."""
+        found = {}
+        for session in self._memory.sessions():
+            job = self._memory.job_of(session) if is_ungranted(session) else None
+            if job is not None:
+                found[session.metadata.namespace, job.uid] = session
+        return found
+
     def _living_identities(self) -> dict[str, set[tuple[str, str]]]:
-        """Identities that may exist, by name; under the empty name, the Jobs of sessions that are being granted."""
-        living: dict[str, set[tuple[str, str]]] = {"": set()}
+        """Identities that may exist, by name: for each the namespace and the uid of its Job."""
+        living: dict[str, set[tuple[str, str]]] = {}
         for session in self._memory.sessions():
             namespace, status = session.metadata.namespace, session.status
             if status.state is State.ACTIVE and status.service_account_name and status.job_ref:
                 living.setdefault(status.service_account_name, set()).add((namespace, status.job_ref.uid))
-            elif not status.state.final:
-                job = self._memory.job_of(session)
-                if job is not None:
-                    living[""].add((namespace, job.uid))
         return living
 
     async def _has_living_session(self, kind: str, namespace: str, name: str) -> bool:
@@ -275,6 +285,8 @@ class Sweep:
             return False
         identity = names.identity_of_binding(name)
         granted = session.status.service_account_name
+        if kind == "RoleBinding" and is_ungranted(session):
+            self._schedule.report_rights(session)
         return granted is None or (identity is not None and identity.name == granted)
 
     async def _check_identity(self, session: TaskSession, children: _Children) -> None:

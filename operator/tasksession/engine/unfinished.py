@@ -47,7 +47,7 @@ class Unfinished:
         known = self._of_policy.get(session.spec.policy, {}).get(uid)
         if known is not None and self._counts(known):
             self._subtract(known.spec.policy, requester_of(known))
-        self._without_rights.add(uid)
+            self._without_rights.add(uid)
 
     def forget(self, session: TaskSession) -> None:
         """Forget a session that has ended."""

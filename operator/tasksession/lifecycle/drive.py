@@ -158,6 +158,7 @@ class Drive:
             guards_missing=known.guards_missing(),
             stamped_since=known.stamped_since(),
             identity_missing=case.identity_missing,
+            left_rights=case.left_rights,
             refusal=attempt.refusal,
             progress=attempt.progress,
         )
@@ -231,6 +232,7 @@ class Drive:
         before, after = attempt.session.status.state, session.status.state
         attempt.take(session)
         if after is State.ACTIVE and before is not State.ACTIVE:
+            attempt.takes_rights = False
             self._case.granted()
             self._telemetry.granted(session)
         if after.final and not before.final:
@@ -277,6 +279,11 @@ class Drive:
 
     def _take(self, attempt: Attempt, action: actions.Action, outcome: Outcome) -> None:
         attempt.progress = outcome.progress
+        if isinstance(action, actions.FindChildren):
+            # Where there is none, none has to go.
+            found = outcome.progress.found or ()
+            gone = not any(child.kind == "RoleBinding" for child in found)
+            attempt.progress = replace(outcome.progress, role_bindings_gone=gone)
         if outcome.job is not None:
             self._known.see_job(outcome.job)
         if outcome.session is not None:

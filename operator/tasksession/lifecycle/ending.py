@@ -22,7 +22,7 @@ from tasksession.lifecycle.actions import (
     WriteStatus,
 )
 from tasksession.lifecycle.decision import NOTHING, Decision
-from tasksession.lifecycle.observed import STATUS, JobEnd, JobOutcome, Observed, ObservedJob
+from tasksession.lifecycle.observed import STATUS, Child, JobEnd, JobOutcome, Observed, ObservedJob
 from tasksession.lifecycle.status import ended
 from tasksession.lifecycle.task_job import is_joined, outlives
 
@@ -187,7 +187,8 @@ def end_unreadable(session: TaskSession, observed: Observed, now: datetime) -> D
 
 def finish_ungranted(session: TaskSession, observed: Observed, ending: Ending, now: datetime) -> Decision:
     """End a session that was never granted, clearing away what an interrupted attempt may have made."""
-    if observed.job is not None or observed.progress.timer_uid is not None or is_joined(session):
+    begun = observed.progress.timer_uid is not None or observed.left_rights
+    if observed.job is not None or begun or is_joined(session):
         # What was made for a Job that joins hangs on the TaskSession, and stays where the Job went.
         removal = remove_leftovers(session, observed)
         if removal.actions:
@@ -212,11 +213,7 @@ def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
         metadata = session.metadata
         return Decision(actions=(FindChildren(namespace=metadata.namespace, session_uid=metadata.uid),), urgent=True)
     namespace = session.metadata.namespace
-    bindings = tuple(
-        DeleteRoleBinding(namespace=namespace, name=child.name)
-        for child in progress.found
-        if child.kind == "RoleBinding"
-    )
+    bindings = _found_bindings(session, progress.found)
     if bindings and not progress.role_bindings_gone:
         return Decision(actions=bindings, urgent=True)
     timers = tuple(
@@ -225,6 +222,28 @@ def remove_leftovers(session: TaskSession, observed: Observed) -> Decision:
         if child.kind == "Job" and names.parse_identity(child.name)
     )
     return Decision(actions=timers) if timers and not progress.timer_gone else NOTHING
+
+
+def take_back(session: TaskSession, observed: Observed) -> Decision | None:
+    """Take the rights that a part of a grant has given, and leave the identity; None where there are none.
+
+    An identity that stays is adopted once the session is granted after all: it is never made twice.
+    """
+    progress = observed.progress
+    if progress.role_bindings_gone or not (progress.role_bindings_made or observed.left_rights):
+        return None
+    if progress.found is None:
+        metadata = session.metadata
+        return Decision(actions=(FindChildren(namespace=metadata.namespace, session_uid=metadata.uid),), urgent=True)
+    bindings = _found_bindings(session, progress.found)
+    return Decision(actions=bindings, urgent=True) if bindings else None
+
+
+def _found_bindings(session: TaskSession, found: tuple[Child, ...]) -> tuple[DeleteRoleBinding, ...]:
+    namespace = session.metadata.namespace
+    return tuple(
+        DeleteRoleBinding(namespace=namespace, name=child.name) for child in found if child.kind == "RoleBinding"
+    )
 
 
 def _removal(session: TaskSession, observed: Observed) -> Decision:

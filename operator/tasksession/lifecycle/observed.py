@@ -271,8 +271,9 @@ class Observed:
     `removed`: the TaskSession object no longer exists. `namespace_ends`: its namespace is being deleted, which
     Kubernetes begins with the pods, so that everything else there lives on until they are gone. `identity_missing`:
     the sweep found that a granted session's ServiceAccount, timer or RoleBinding is gone, in words. `recheck_due`: a
-    live session's policy is to be looked at again. `stamped_since`: who asks is known of what was created after this
-    moment; before it, the guards that stamp were not in force. None where that is not known, and so nobody.
+    live session's policy is to be looked at again. `left_rights`: a session that is not granted may have RoleBindings
+    all the same, of an attempt that did not come to its end. `stamped_since`: who asks is known of what was created
+    after this moment; before it, the guards that stamp were not in force. None where that is not known, and so nobody.
     """
 
     operator_username: str
@@ -284,5 +285,6 @@ class Observed:
     guards_missing: tuple[str, ...] = ()
     stamped_since: datetime | None = None
     identity_missing: str | None = None
+    left_rights: bool = False
     refusal: Refusal | None = None
     progress: Progress = field(default_factory=Progress)

@@ -11,7 +11,7 @@ from tasksession.api.conditions import State
 from tasksession.api.partial import problem_with
 from tasksession.api.session import TaskSession
 from tasksession.api.tracking import tracking_marks
-from tasksession.lifecycle.actions import DeleteSession
+from tasksession.lifecycle.actions import DeleteSession, WriteStatus
 from tasksession.lifecycle.decision import NOTHING, Decision
 from tasksession.lifecycle.ending import (
     end,
@@ -21,6 +21,7 @@ from tasksession.lifecycle.ending import (
     reason_to_give_up,
     remove_leftovers,
     session_job,
+    take_back,
     was_stopped,
 )
 from tasksession.lifecycle.granting import grant, release
@@ -38,12 +39,11 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     if problem_with(session) is not None:
         return end_unreadable(session, observed, now)
     if session.status.state != State.ACTIVE:
-        if observed.namespace_ends:
-            return NOTHING
-        ending = reason_to_give_up(session, observed)
-        if ending is not None:
-            return finish_ungranted(session, observed, ending, now)
-        return grant(session, observed, now)
+        decision = _ungranted(session, observed, now)
+        if not _waits(decision):
+            return decision
+        # Whatever it waits for, and however long: until it is granted it has no rights, also none of a part of a grant.
+        return take_back(session, observed) or decision
     job = session_job(session, observed)
     deleting = session.metadata.deletion_timestamp is not None
     told = session.spec.revoked or deleting or observed.identity_missing or observed.review is not None
@@ -56,6 +56,23 @@ def plan(session: TaskSession, observed: Observed, now: datetime) -> Decision:
     if observed.recheck_due and observed.review is None:
         return Decision(needs_review=True, look_again=session.status.deadline)
     return release(session, observed, now)
+
+
+def _ungranted(session: TaskSession, observed: Observed, now: datetime) -> Decision:
+    if observed.namespace_ends:
+        return NOTHING
+    ending = reason_to_give_up(session, observed)
+    if ending is not None:
+        return finish_ungranted(session, observed, ending, now)
+    return grant(session, observed, now)
+
+
+def _waits(decision: Decision) -> bool:
+    """Whether an ungranted session is left as it is for now: nothing is asked, made, granted or ended."""
+    waiting = (State.PENDING, State.AWAITING_APPROVAL)
+    return not decision.needs_review and all(
+        isinstance(action, WriteStatus) and action.status.state in waiting for action in decision.actions
+    )
 
 
 def is_tracked(session: TaskSession) -> bool:

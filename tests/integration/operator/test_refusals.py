@@ -136,6 +136,27 @@ def test_a_quota_is_waited_for(world: World, operator: OperatorProcess) -> None:
     world.wait_state("triage", "Active", timeout=30)
 
 
+def test_half_a_grant_gives_nothing(world: World, operator: OperatorProcess) -> None:
+    """With room for one RoleBinding of two the session waits without rights; with room for both it is granted."""
+    there = len(world.admin.list(world.path("RoleBinding")))
+    count = "count/rolebindings.rbac.authorization.k8s.io"
+    quota = f"/api/v1/namespaces/{world.namespace}/resourcequotas"
+    world.admin.create(quota, {"metadata": {"name": "tight"}, "spec": {"hard": {count: str(there + 1)}}})
+    wait_for(
+        lambda: world.admin.get(f"{quota}/tight").get("status", {}).get("used", {}).get(count) == str(there),
+        timeout=15,
+        what="the quota to count",
+    )
+    both = {"roles": [{"kind": "ClusterRole", "name": "view"}, {"kind": "ClusterRole", "name": "edit"}]}
+    world.set_policy(access=both)
+    world.request("triage", access=both)
+    assert "RoleBinding" in world.wait_reason("triage", "QuotaExceeded")
+    wait_for(lambda: not world.children("RoleBinding"), timeout=10, what="the rights of half a grant to be gone")
+    world.admin.patch(f"{quota}/tight", {"spec": {"hard": {count: str(there + 2)}}})
+    granted = world.wait_state("triage", "Active", timeout=45)
+    assert len(granted["grants"]) == len(world.children("RoleBinding")) == 2
+
+
 def test_a_limit_is_waited_for(world: World, operator: OperatorProcess) -> None:
     """One session more than the policy's limit waits until another ends."""
     world.set_policy(limits={"active": 1})

@@ -15,7 +15,7 @@ from tasksession.api.conditions import State
 from tasksession.api.session import TaskSession
 from tasksession.engine.memory import Memory
 from tasksession.lifecycle import actions, manifests
-from tasksession.lifecycle.case import Cases
+from tasksession.lifecycle.case import Cases, is_ungranted
 from tasksession.lifecycle.drive import Plan
 from tasksession.lifecycle.incarnations import Incarnations
 from tasksession.lifecycle.job_requests import Attend
@@ -189,6 +189,12 @@ class Process:
         for kind, name in self.world.children():
             if (kind, name) in self.world.objects and kind in ("RoleBinding", "Job") and self._is_orphan(kind, name):
                 self._call(lambda kind=kind, name=name: self._delete(kind, name))  # type: ignore[misc]
+        for kind, name in self.world.children():
+            labels = self.world.objects[kind, name]["metadata"]["labels"]
+            waiting = self.memory.session(Key(make.NAMESPACE, labels[names.SESSION_LABEL]))
+            same = waiting is not None and waiting.metadata.uid == labels[names.SESSION_UID_LABEL]
+            if kind == "RoleBinding" and same and waiting is not None and is_ungranted(waiting):
+                self.cases.open(waiting.metadata.uid).left_rights = True
         for session in self.world.sessions.values():
             if session.status.state is State.ACTIVE:
                 self.cases.open(session.metadata.uid).asked += 1
@@ -365,7 +371,8 @@ class Process:
             return Outcome(replace(progress, service_account_uid=uid))
         if object_kind == "Role":
             return Outcome(replace(progress, role_made=True))
-        return Outcome(replace(progress, role_bindings_made=progress.role_bindings_made | {name}))
+        made_so_far = progress.role_bindings_made | {name}
+        return Outcome(replace(progress, role_bindings_made=made_so_far, role_bindings_gone=False))
 
     def _create_session(self, manifest: Manifest, progress: Progress) -> Outcome:
         session = self.world.sessions.get(manifest["metadata"]["name"])

@@ -346,7 +346,10 @@ class Lives(RuleBasedStateMachine):
             session = next((s for s in self.world.sessions.values() if s.metadata.uid == uid), None)
             if session is None or session.status.state.final:
                 assert self.world.children(uid) == [], "something is left of a session that is over"
-            elif session.status.state is State.ACTIVE:
+            elif session.status.state is not State.ACTIVE:
+                rights = [name for kind, name in self.world.children(uid) if kind == "RoleBinding"]
+                assert rights == [], "a session that waits has rights"
+            else:
                 assert session.status.deadline is not None
                 assert self.world.now < session.status.deadline, "a session lives past its deadline"
                 self._covered(session)

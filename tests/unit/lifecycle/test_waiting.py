@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle import actions
-from tasksession.lifecycle.observed import Observed, Refusal, RefusalKind, Review
+from tasksession.lifecycle.observed import Observed, Progress, Refusal, RefusalKind, Review
 from tasksession.policy.evaluation import Verdict
 from tests.unit import make
 from tests.unit.lifecycle.consistency import decide
@@ -199,3 +200,32 @@ def test_a_verdict_without_a_reason_grants_nothing() -> None:
 
     review = replace(make.allowed(), verdict=Silent(denials=(), waits=(), rules_hashes={}))
     assert written(make.session(), make.observed(review=review)).status.state is State.PENDING
+
+
+HALFWAY: dict[str, dict[str, Any]] = {
+    "a quota": {"refusal": Refusal(RefusalKind.QUOTA, "RoleBinding", "exceeded quota")},
+    "a right": {"refusal": Refusal(RefusalKind.FORBIDDEN, "RoleBinding", "forbidden")},
+    "guards": {"guards_missing": ("token",), "review": None},
+    "stamping": {"stamped_since": None, "review": None},
+    "a look-up": {"review": make.failed_review()},
+    "the policy": {"review": Review()},
+    "a place": {"review": make.held_back(Reason.LIMIT_REACHED, "There is no place.")},
+    "the end of the namespace": {"namespace_ends": True},
+}
+
+
+@pytest.mark.parametrize("what", HALFWAY)
+@pytest.mark.parametrize("known", ["made by this attempt", "left by another"])
+def test_a_session_that_waits_has_no_rights(what: str, known: str) -> None:
+    """Whatever it waits for: what a part of a grant has bound is taken back, and the identity stays."""
+    progress = make.made() if known == "made by this attempt" else Progress()
+    facts = {"job": make.job(), "review": make.allowed(), **HALFWAY[what], "left_rights": known == "left by another"}
+    first = decide(make.session(), make.observed(progress=progress, **facts), make.NOW)
+    assert first.actions == (actions.FindChildren(make.NAMESPACE, make.SESSION_UID),)
+    found = replace(progress, found=make.leftovers())
+    second = decide(make.session(), make.observed(progress=found, **facts), make.NOW)
+    assert second.actions == (actions.DeleteRoleBinding(make.NAMESPACE, f"{make.identity()}-0"),)
+    gone = replace(found, role_bindings_gone=True)
+    third = decide(make.session(), make.observed(progress=gone, **facts), make.NOW)
+    removals = actions.FindChildren | actions.DeleteRoleBinding | actions.DeleteTimer
+    assert not any(isinstance(action, removals) for action in third.actions)
