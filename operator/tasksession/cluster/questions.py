@@ -69,7 +69,12 @@ class Questions:
                 },
             },
         )
-        return (_whole(review).get("status") or {}).get("allowed") is True
+        status = _whole(review).get("status") or {}
+        undecided = status.get("allowed") is not True and status.get("denied") is not True
+        if undecided and status.get("evaluationError"):
+            # With several authorizers, one that fails while none allows is no answer: the failed one might have.
+            raise LookupError("an authorizer failed")
+        return status.get("allowed") is True
 
     async def namespace(self, name: str) -> Object | None:
         """The Namespace object, None where it does not exist."""

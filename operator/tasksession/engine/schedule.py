@@ -5,7 +5,11 @@ Drives, sweep, re-checks and the watch tell it what they saw. It decides nothing
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import time
+from collections import Counter
+from datetime import UTC, datetime
 
 from tasksession.api.conditions import Reason, State
 from tasksession.api.session import TaskSession
@@ -20,8 +24,10 @@ from tasksession.lifecycle.status import reason_of
 
 #: How soon a re-check that had no answer is made again.
 _RECHECK_SECONDS = 30.0
-#: How many waiting sessions are woken when one of their policy ends.
-_WOKEN = 8
+#: How many more waiting sessions than there are places are woken: some may not be granted after all.
+_WOKEN = 7
+#: For how long ends count as one, in seconds: to look through all that wait takes its time.
+_TOGETHER_SECONDS = 0.05
 
 
 class Schedule:
@@ -35,6 +41,7 @@ class Schedule:
         self._memory = memory
         self._cases = cases
         self._clock = clock
+        self._freed: Counter[str] = Counter()
 
     # What drives tell
 
@@ -63,7 +70,13 @@ class Schedule:
         self._queue.add_later(key, seconds)
 
     def place_is_free(self, policy: str) -> None:
-        """Wake the oldest of the sessions that wait for a limit of the policy."""
+        """Wake the oldest of the sessions that wait for a limit of the policy, once for all that end together."""
+        self._freed[policy] += 1
+        if self._freed[policy] == 1:
+            asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, self._wake, policy)
+
+    def _wake(self, policy: str) -> None:
+        places = self._freed.pop(policy)
         known = self._memory.policy(policy)
         if known is not None and known.spec.limits is None:
             return
@@ -72,8 +85,7 @@ class Schedule:
             for session in self._memory.unfinished.of_policy(policy)
             if reason_of(session.status) == Reason.LIMIT_REACHED
         )
-        oldest = sorted(waiting, key=lambda session: str(session.metadata.creation_timestamp))
-        for session in oldest[:_WOKEN]:
+        for session in heapq.nsmallest(places + _WOKEN, waiting, key=_age):
             case = self._cases.find(session.metadata.uid)
             if case is not None:
                 case.wake()
@@ -131,3 +143,7 @@ class Schedule:
         """Take in that a name was brought to rest: one that no session bears has no moment to come."""
         if self._memory.session(key) is None:
             self._deadlines.disarm(key)
+
+
+def _age(session: TaskSession) -> datetime:
+    return session.metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC)

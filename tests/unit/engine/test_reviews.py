@@ -75,8 +75,9 @@ async def test_a_policy_that_is_gone(live: bool) -> None:
         refusal(status=403, reason="Forbidden", message="no", retry_after=None),
         refusal(status=500, reason="InternalError", message="etcd is away", retry_after=None),
         Fragment({"status": {}}, too_large=True),
+        {"status": {"allowed": False, "evaluationError": "webhook: connection refused"}},
     ],
-    ids=["refused", "fault", "too large"],
+    ids=["refused", "fault", "too large", "an authorizer failed"],
 )
 @pytest.mark.parametrize("live", [True, False])
 async def test_an_unusable_answer_is_no_yes_and_no_end(answer: Object | Exception, live: bool) -> None:
@@ -88,6 +89,18 @@ async def test_an_unusable_answer_is_no_yes_and_no_end(answer: Object | Exceptio
     assert review.failed
     assert not review.goes_on
     assert review.recheck is None
+
+
+@pytest.mark.parametrize(
+    "status", [{"allowed": True, "evaluationError": "x"}, {"allowed": False, "denied": True, "evaluationError": "x"}]
+)
+async def test_an_authorizer_that_failed_beside_an_answer_changes_nothing(status: Object) -> None:
+    """What one authorizer has allowed or denied is an answer, whatever became of another."""
+    scene = Scene()
+    scene.client.answers["POST", REVIEW_OF_USE] = {"status": status}
+    review = await scene.reviewer.review(make.session(), live=False)
+    assert review.failed is None
+    assert review.goes_on == status["allowed"]
 
 
 async def test_a_policy_that_cannot_be_read_grants_nothing() -> None:

@@ -86,16 +86,18 @@ async def test_a_session_that_was_replaced_is_looked_at_at_once() -> None:
 
 
 async def test_a_free_place_wakes_the_oldest_that_wait_for_one() -> None:
-    """Eight at most, the oldest first; those that wait for something else sleep on."""
+    """Some more than there are places, the oldest first; those that wait for something else sleep on."""
     scene = Scene()
-    for minute in range(10):
+    for minute in range(12):
         scene.see(waits(f"limited-{minute}", Reason.LIMIT_REACHED, 50 - minute))
     other = scene.see(waits("other", Reason.POLICY_NOT_FOUND, 0))
-    case = scene.cases.open("limited-9")
+    case = scene.cases.open("limited-11")
     case.rested("facts", make.NOW, seconds=30.0)
-    scene.schedule.place_is_free(other.spec.policy)
-    woken = [(await scene.next()).name for _ in range(len(scene.queue))]
-    assert woken == [f"limited-{minute}" for minute in range(9, 1, -1)]
+    for _ in range(3):
+        scene.schedule.place_is_free(other.spec.policy)
+    woken = [(await scene.next()).name for _ in range(10)]
+    assert len(scene.queue) == 0
+    assert woken == [f"limited-{minute}" for minute in range(11, 1, -1)]
     assert case.pause_left("facts", make.NOW) == 0.0
 
 
