@@ -28,8 +28,8 @@ _logger = logging.getLogger(__name__)
 _MESSAGE_LIMIT = 1024
 #: How many Events are posted at once where nothing else is to be done.
 _AT_ONCE = 4
-#: How many Events may wait to be posted.
-_WAITING_LIMIT = 5000
+#: How many Events of one namespace may wait to be posted.
+_WAITING_LIMIT = 500
 #: How long a stop waits for Events, in seconds.
 _DRAIN_SECONDS = 2.0
 
@@ -94,25 +94,28 @@ def event(subject: Subject, announcement: Announcement, *, time: str) -> dict[st
 class Poster:
     """Posts Events behind everything else, one after another while there is more to do: a burst comes before its news.
 
-    What waits beyond a bound is dropped, loudly: the status of the object says the same.
+    Each namespace has its turn, however many wait in another. What waits beyond a bound is dropped, loudly, and whoever
+    asked is told so.
     """
 
     def __init__(self, client: Client, *, busy: Callable[[], bool]) -> None:
         self._client = client
         self._busy = busy
-        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._waiting: dict[str, deque[dict[str, Any]]] = {}
         self._posting: asyncio.Task[None] | None = None
         self._dropped = 0
 
-    def post(self, subject: Subject, announcement: Announcement) -> None:
-        """Have an Event posted as soon as those before it are."""
-        if len(self._waiting) >= _WAITING_LIMIT:
+    def post(self, subject: Subject, announcement: Announcement) -> bool:
+        """Have an Event posted when its turn comes; False where too many of its namespace wait."""
+        waiting = self._waiting.setdefault(subject.namespace, deque())
+        if len(waiting) >= _WAITING_LIMIT:
             self._dropped += 1
-            return
+            return False
         time = self._client.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._waiting.append((subject.namespace, event(subject, announcement, time=time)))
+        waiting.append(event(subject, announcement, time=time))
         if self._posting is None or self._posting.done():
             self._posting = asyncio.create_task(self._post_all())
+        return True
 
     async def drain(self) -> None:
         """Wait a moment for those that wait, and let go of the rest: nobody is held up by Events."""
@@ -121,7 +124,8 @@ class Poster:
         _, late = await asyncio.wait({self._posting}, timeout=_DRAIN_SECONDS)
         if late:
             self._posting.cancel()
-            _logger.warning("Events were dropped", extra={"count": self._dropped + len(self._waiting)})
+            count = self._dropped + sum(map(len, self._waiting.values()))
+            _logger.warning("Events were dropped", extra={"count": count})
             await asyncio.gather(self._posting, return_exceptions=True)
 
     async def _post_one(self, namespace: str, body: dict[str, Any]) -> None:
@@ -130,10 +134,19 @@ class Poster:
         except ClusterError as error:
             _logger.warning("an Event was not posted", extra={"reason": body["reason"], "error": str(error)})
 
+    def _next(self) -> tuple[str, dict[str, Any]]:
+        """Take the next Event; the next turn is another namespace's."""
+        namespace = next(iter(self._waiting))
+        waiting = self._waiting.pop(namespace)
+        body = waiting.popleft()
+        if waiting:
+            self._waiting[namespace] = waiting
+        return namespace, body
+
     async def _post_all(self) -> None:
         while self._waiting:
-            count = 1 if self._busy() else min(_AT_ONCE, len(self._waiting))
-            await asyncio.gather(*(self._post_one(*self._waiting.popleft()) for _ in range(count)))
+            count = 1 if self._busy() else min(_AT_ONCE, sum(map(len, self._waiting.values())))
+            await asyncio.gather(*(self._post_one(*self._next()) for _ in range(count)))
         if self._dropped:
             _logger.warning("Events were dropped", extra={"count": self._dropped})
             self._dropped = 0

@@ -136,9 +136,9 @@ class Denials:
         uid = session.metadata.uid
         if action.announcement is None or uid in self._told:
             return
-        _remember(self._told, uid, None)
         message = f"{action.announcement.message} Its status cannot be stored: delete it."
-        self._telemetry.announced(session, replace(action.announcement, message=message))
+        if self._telemetry.announced(session, replace(action.announcement, message=message)):
+            _remember(self._told, uid, None)
 
 
 _Value = TypeVar("_Value")

@@ -45,16 +45,17 @@ class Telemetry:
             record = session_record(session, removed=True, ended_at=self._clock.now())
             _logger.info("session ended", extra=record)
 
-    def announced(self, session: TaskSession, announcement: actions.Announcement) -> None:
+    def announced(self, session: TaskSession, announcement: actions.Announcement) -> bool:
         """Tell of the session, and of what it means for a Job that its author created."""
-        self._poster.post(events.about_session(session), announcement)
+        kept = self._poster.post(events.about_session(session), announcement)
         job = self._memory.job_of(session)
         if session.spec.task.job is not None and job is not None and belongs(session, job):
-            self._poster.post(events.about_job(job), announcement)
+            kept = self._poster.post(events.about_job(job), announcement) and kept
+        return kept
 
-    def told(self, job: ObservedJob, announcement: actions.Announcement) -> None:
+    def told(self, job: ObservedJob, announcement: actions.Announcement) -> bool:
         """Tell whoever looks at a Job that has no session to speak for it."""
-        self._poster.post(events.about_job(job), announcement)
+        return self._poster.post(events.about_job(job), announcement)
 
     def refused_status(self, session: TaskSession, action: actions.WriteStatus, refusal: Refusal) -> None:
         """A status will not be stored: what a last one would have said goes to the record and into an Event."""

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from tasksession.api.session import TaskSession
 from tasksession.lifecycle import actions
 from tasksession.lifecycle.asking import attend, is_bare, rejected
 from tasksession.lifecycle.decision import Decision
 from tasksession.lifecycle.key import Key
-from tasksession.lifecycle.observed import ObservedJob, Progress, Refusal, RefusalKind
+from tasksession.lifecycle.observed import JobRequest, ObservedJob, Progress, Refusal, RefusalKind
 from tasksession.lifecycle.requests import Apply, Outcome, ReadJob, ReadSession, Steps, Unread
 from tasksession.lifecycle.surroundings import Known, Schedule, Telemetry
 
@@ -23,6 +25,16 @@ _SOONEST_RETRY, _LATEST_RETRY = 30.0, 300.0
 _SOON_SECONDS = 1.0
 #: Of so many Jobs it is remembered what they were told, so that they are not told again at every look.
 _TOLD_LIMIT = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """When a TaskSession that was refused is tried again: not before, unless the Job asks for something else."""
+
+    delay: float
+    not_before: datetime
+    asks: JobRequest | None
+
 
 Attend = Callable[[ObservedJob, TaskSession | None, Refusal | None], Decision]
 
@@ -36,14 +48,20 @@ class JobRequests:
         self._schedule = schedule
         self._attend = attend
         self._told: dict[str, str] = {}
-        self._retries: dict[str, float] = {}
+        self._retries: dict[str, _Retry] = {}
 
     def steps(self, key: Key) -> Steps[None]:
         """Bring the Jobs of one session's name to rest."""
         if self._known.namespace_ends(key.namespace):
             return
         for job in self._known.jobs_of(key):
-            yield from self._carry_out(key, job, self._attend(job, self._known.session(key), None))
+            decision = self._attend(job, self._known.session(key), None)
+            pause = self._pause(job)
+            if pause > 0 and any(isinstance(action, actions.CreateSession) for action in decision.actions):
+                # Whoever may write to the Job can have it looked at a hundred times a second.
+                self._schedule.later(key, pause)
+                continue
+            yield from self._carry_out(key, job, decision)
 
     def _carry_out(self, key: Key, job: ObservedJob, decision: Decision) -> Steps[None]:
         for action in decision.actions:
@@ -58,6 +76,7 @@ class JobRequests:
     def _create(self, key: Key, job: ObservedJob, action: actions.CreateSession) -> Steps[None]:
         outcome: Outcome = yield Apply(action, Progress())
         if outcome.session is not None:
+            self._retries.pop(job.uid, None)
             self._known.see_session(outcome.session)
         if outcome.refusal is not None:
             yield from self._refused(key, job, action, outcome.refusal)
@@ -70,6 +89,7 @@ class JobRequests:
 
     def _refused(self, key: Key, job: ObservedJob, action: actions.CreateSession, refusal: Refusal) -> Steps[None]:
         if is_bare(action.manifest) and refusal.kind is RefusalKind.INVALID:
+            self._schedule.later(key, self._retry_after(job))
             yield from self._carry_out(key, job, rejected(job, refusal))
             return
         decision = self._attend(job, None, refusal)
@@ -77,9 +97,17 @@ class JobRequests:
             self._schedule.later(key, self._retry_after(job))
         yield from self._carry_out(key, job, decision)
 
+    def _pause(self, job: ObservedJob) -> float:
+        """For how many seconds no TaskSession is tried for a Job, 0 where one is."""
+        retry = self._retries.get(job.uid)
+        if retry is None or retry.asks != job.asks:
+            return 0.0
+        return max(0.0, (retry.not_before - self._known.now()).total_seconds())
+
     def _retry_after(self, job: ObservedJob) -> float:
-        delay = min(_LATEST_RETRY, 2 * self._retries.pop(job.uid, _SOONEST_RETRY / 2))
-        self._retries[job.uid] = delay
+        before = self._retries.pop(job.uid, None)
+        delay = min(_LATEST_RETRY, 2 * before.delay) if before is not None else _SOONEST_RETRY
+        self._retries[job.uid] = _Retry(delay, self._known.now() + timedelta(seconds=delay), job.asks)
         if len(self._retries) > _TOLD_LIMIT:
             del self._retries[next(iter(self._retries))]
         return delay
@@ -105,10 +133,9 @@ class JobRequests:
 
     def _tell(self, job: ObservedJob, action: actions.TellJob) -> None:
         """Have an Event posted, once for each reason: its words may change with each attempt."""
-        if self._told.pop(job.uid, None) == action.announcement.reason:
-            self._told[job.uid] = action.announcement.reason
-            return
-        self._told[job.uid] = action.announcement.reason
+        reason = action.announcement.reason
+        known = self._told.pop(job.uid, None) == reason
+        if known or self._telemetry.told(job, action.announcement):
+            self._told[job.uid] = reason
         if len(self._told) > _TOLD_LIMIT:
             del self._told[next(iter(self._told))]
-        self._telemetry.told(job, action.announcement)

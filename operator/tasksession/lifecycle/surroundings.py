@@ -86,11 +86,11 @@ class Telemetry(Protocol):
     def removed(self, session: TaskSession, *, recorded: bool) -> None:
         """The TaskSession is gone, and so is all that was left of it."""
 
-    def announced(self, session: TaskSession, announcement: actions.Announcement) -> None:
-        """Something is to be told to whoever looks at the session."""
+    def announced(self, session: TaskSession, announcement: actions.Announcement) -> bool:
+        """Something is to be told to whoever looks at the session; False where there is no room for it now."""
 
-    def told(self, job: ObservedJob, announcement: actions.Announcement) -> None:
-        """Something is to be told to whoever looks at a Job that has no session to speak for it."""
+    def told(self, job: ObservedJob, announcement: actions.Announcement) -> bool:
+        """Something is to be told to whoever looks at a Job that has no session to speak for it; False as above."""
 
     def refused_status(self, session: TaskSession, action: actions.WriteStatus, refusal: Refusal) -> None:
         """A status will not be stored; of a session's last one this is told once."""

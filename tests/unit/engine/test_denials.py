@@ -38,9 +38,10 @@ class Told(Silence):
         """Remember a session that is over."""
         self.ends.append(session.metadata.name)
 
-    def announced(self, session: TaskSession, announcement: Announcement) -> None:
+    def announced(self, session: TaskSession, announcement: Announcement) -> bool:
         """Remember an Event."""
         self.announcements.append(announcement)
+        return True
 
     def later(self, key: Key, seconds: float) -> None:
         """Remember a delay."""

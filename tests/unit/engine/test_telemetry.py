@@ -76,3 +76,17 @@ async def test_a_status_that_will_not_be_stored_is_told(state: State, caplog: py
     first = "session ended" if state.final else "a status cannot be stored: the session is ended"
     assert caplog.records[0].message == first
     assert [reason for _, reason in await scene.events()] == (["Denied"] if state.final else [])
+
+
+async def test_one_namespace_keeps_no_events_from_another() -> None:
+    """Of a burst some hundred wait, and are told so beyond that; the next Event of another namespace is not behind."""
+    scene = Scene()
+    scene.script.answers.extend({} for _ in range(600))
+    crowd = make.with_metadata(make.session(), namespace="crowded")
+    kept = [scene.telemetry.announced(crowd, TOLD) for _ in range(600)]
+    assert kept == [True] * 500 + [False] * 100
+    assert scene.telemetry.announced(make.session(), TOLD)
+    await scene.poster.drain()
+    namespaces = [sent.path.split("/")[-2] for sent in scene.script.sent]
+    assert namespaces.index(make.NAMESPACE) < 4
+    assert len(namespaces) == 501

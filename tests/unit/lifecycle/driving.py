@@ -109,11 +109,13 @@ class Silence:
     def removed(self, session: TaskSession, *, recorded: bool) -> None:
         """Say nothing."""
 
-    def announced(self, session: TaskSession, announcement: actions.Announcement) -> None:
+    def announced(self, session: TaskSession, announcement: actions.Announcement) -> bool:
         """Say nothing."""
+        return True
 
-    def told(self, job: ObservedJob, announcement: actions.Announcement) -> None:
+    def told(self, job: ObservedJob, announcement: actions.Announcement) -> bool:
         """Say nothing."""
+        return True
 
     def refused_status(self, session: TaskSession, action: actions.WriteStatus, refusal: Refusal) -> None:
         """Say nothing."""
