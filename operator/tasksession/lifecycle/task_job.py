@@ -56,7 +56,8 @@ def why_not_ours(session: TaskSession, job: ObservedJob, *, operator_username: s
         if belongs(session, job) and job.requested_by == operator_username:
             return None
         return (
-            f"A Job {job.name} exists that this session did not create: delete it, or name the TaskSession otherwise."
+            f"A Job {job.name} exists that this session did not create: delete it and create a new TaskSession, "
+            "or create the TaskSession under another name."
         )
     stamped = (job.requested_by, job.requested_by_uid)
     same_requester = requester is not None and stamped == (requester.username, requester.uid)
@@ -68,12 +69,13 @@ def why_not_ours(session: TaskSession, job: ObservedJob, *, operator_username: s
     if not belongs(session, job):
         return (
             f"Job {job.name} does not belong to this session: annotate it with "
-            f"{names.SESSION_ANNOTATION}: {session.metadata.name} when it is created, and with nothing else of ours."
+            f"{names.SESSION_ANNOTATION}: {session.metadata.name} when it is created, and with nothing else of ours. "
+            "Create a new TaskSession and a new Job."
         )
     if not same_requester:
         return (
             f"Job {job.name} was created by {job.requested_by}, and this session was asked for by "
-            f"{requester.username if requester else 'nobody'}: both have to be created by the same user."
+            f"{requester.username if requester else 'nobody'}. Create both anew, as the same user."
         )
     return None
 
@@ -111,5 +113,5 @@ def deadline_problem(authored: int | None, deadline: datetime, now: datetime) ->
         return None
     return (
         f"The Job's activeDeadlineSeconds is {authored} and the session has {left} seconds left: "
-        "leave it out, or make it smaller than the ttl."
+        "leave it out, or set fewer seconds than are left when the Job starts, and create both anew."
     )

@@ -151,7 +151,7 @@ def test_after_a_stop_another_deadline_is_refused(guarded_cluster: Cluster, scen
         author.stop()
         words = author.refused(*options)
         assert "the session of this Job has ended" in words
-        assert "delete the Job and create it again" in words
+        assert "create a new Job for a new session" in words
         assert author.spec()["activeDeadlineSeconds"] == 1
     unforced = Author(guarded_cluster, scene, "stopped-unforced", {"activeDeadlineSeconds": 200})
     unforced.apply(*SERVER_SIDE)

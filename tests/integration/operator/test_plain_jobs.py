@@ -231,7 +231,7 @@ def test_a_stopped_job_is_not_revived_by_applying_it_again(
     wait_active(world, "applied")
     world.revoke("applied")
     world.wait_state("applied", "Revoked")
-    assert "delete the Job and create it again" in jane.refused("apply", "-f", "-", given=text)
+    assert "create a new Job for a new session" in jane.refused("apply", "-f", "-", given=text)
 
 
 def test_what_a_user_reads_when_refused(world: World, operator: OperatorProcess, jane: Person) -> None:
