@@ -147,7 +147,8 @@ def test_half_a_grant_gives_nothing(world: World, operator: OperatorProcess) -> 
         timeout=15,
         what="the quota to count",
     )
-    both = {"roles": [{"kind": "ClusterRole", "name": "view"}, {"kind": "ClusterRole", "name": "edit"}]}
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]
+    both = {"roles": [{"kind": "ClusterRole", "name": "view"}], "rules": rules}
     world.set_policy(access=both)
     world.request("triage", access=both)
     assert "RoleBinding" in world.wait_reason("triage", "QuotaExceeded")
