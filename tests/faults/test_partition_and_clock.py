@@ -62,7 +62,7 @@ def test_a_wrong_clock_changes_no_deadline(
     monkeypatch.setenv("PYTHONPATH", str(SITE))
     for shift in ("3600", "-3600"):
         monkeypatch.setenv("TASKSESSION_FAULT_CLOCK", shift)
-        lanes = [Lane(ground, tmp_path / f"{shift}-{life.ends_as}") for life in LIVES]
+        lanes = [Lane(ground, tmp_path / f"{shift}-{life.ends_as}", preload=False) for life in LIVES]
         try:
             for lane in lanes:
                 lane.start()

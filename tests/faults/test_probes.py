@@ -121,7 +121,7 @@ def test_what_does_not_work_is_noticed(
     """A dead watch, a stuck queue, a blocked loop, a lost Lease: noticed within 30 s, and over when the cause is."""
     monkeypatch.setenv("PYTHONPATH", str(SITE))
     monkeypatch.setenv("TASKSESSION_FAULT_BLOCK", "1")
-    lanes = [Lane(ground, tmp_path / case.__name__, arguments=arguments) for case, arguments in CASES]
+    lanes = [Lane(ground, tmp_path / case.__name__, arguments=arguments, preload=False) for case, arguments in CASES]
     try:
         side_by_side(lanes, [case for case, _ in CASES], lambda lane, case: case(lane))
     finally:

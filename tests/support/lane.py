@@ -55,7 +55,9 @@ class Ground:
 class Lane:
     """One namespace under test."""
 
-    def __init__(self, ground: Ground, folder: Path, *, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, ground: Ground, folder: Path, *, arguments: tuple[str, ...] = (), preload: bool = True) -> None:
+        """`preload`: its operators' modules are imported already; not where the environment is to change them."""
+        self._preload = preload
         self.ground = ground
         self.world = World(ground.cluster)
         self.admin: Api = ground.cluster.api
@@ -82,7 +84,7 @@ class Lane:
             namespaces=[self.namespace],
             arguments=["--sweep-interval", str(SWEEP_SECONDS), "--request-timeout", "5", *arguments],
             record=self.world.operator_record(),
-            preload=True,
+            preload=self._preload,
         )
 
     def start(self) -> Lane:
