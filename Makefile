@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml requirements/dev.txt operator/tasksession/__init__.py
 	@touch $@
 
 .PHONY: check
-check: lint types contracts unit ## Format check, lint, types, import contracts, unit tests with coverage: under a minute
+check: lint types contracts unit ## Format check, lint, types, import contracts, unit tests: under a minute
 
 .PHONY: lint
 lint: setup ## Check format and lint
@@ -71,8 +71,8 @@ contracts: setup ## Check which layer imports which
 	$(BIN)/lint-imports
 
 .PHONY: unit
-unit: setup ## Unit tests, with coverage of lines and branches of at least COVERAGE percent
-	$(BIN)/python -m pytest $(UNIT) --numprocesses auto --cov --cov-fail-under=$(COVERAGE) --cov-report=term-missing:skip-covered
+unit: setup ## Unit tests; `make test` measures their coverage as well
+	$(BIN)/python -m pytest $(UNIT) --numprocesses auto
 
 # pydantic's decoder, and how deep Python recurses, differ from one version to the next.
 .PHONY: pythons
