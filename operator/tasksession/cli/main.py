@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
+#: Of the commands that run in a pod as well.
+_kubeconfig = click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="KUBECONFIG",
+    show_envvar=True,
+    help="How to reach the cluster. In a pod, leave it out: the pod's own ServiceAccount is used.",
+)
+
+
 @click.group(context_settings={"auto_envvar_prefix": "TASKSESSION", "help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tasksession-operator")
 def main() -> None:
@@ -34,13 +44,7 @@ def main() -> None:
 
 
 @main.command(context_settings={"auto_envvar_prefix": "TASKSESSION", "show_default": True})
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="KUBECONFIG",
-    show_envvar=True,
-    help="How to reach the cluster. In a pod, leave it out: the pod's own ServiceAccount is used.",
-)
+@_kubeconfig
 @click.option(
     "--namespaces",
     envvar="TASKSESSION_NAMESPACES",
@@ -232,13 +236,7 @@ def doctor(
 
 
 @main.command(context_settings={"auto_envvar_prefix": "TASKSESSION", "show_default": True})
-@click.option(
-    "--kubeconfig",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="KUBECONFIG",
-    show_envvar=True,
-    help="How to reach the cluster. In a pod, leave it out: the pod's own ServiceAccount is used.",
-)
+@_kubeconfig
 @click.option(
     "--operator-namespace",
     metavar="NAMESPACE",

@@ -125,8 +125,7 @@ class Denials:
             self._schedule.now(key_of(session))
             return
         self._memory.see_session(written)
-        self._memory.forget_end(written)
-        self._memory.unfinished.forget(written)
+        self._memory.over(written)
         self._telemetry.ended(written, recorded=False)
         self._cases.forget(uid)
         if action.announcement is not None:

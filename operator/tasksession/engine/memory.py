@@ -135,6 +135,15 @@ class Memory:
         self._bury(key, session)
         return True
 
+    def rights_gone(self, session: TaskSession) -> None:
+        """Take in that all RoleBindings of a session are deleted, whatever its status still says."""
+        self.unfinished.rights_gone(session)
+
+    def over(self, session: TaskSession) -> None:
+        """Take in that a session's status says that it is over."""
+        self.forget_end(session)
+        self.unfinished.forget(session)
+
     def absent_sessions(self, namespace: str | None, uids: Collection[str], version: str) -> list[TaskSession]:
         """The known sessions that a listing of a namespace, or for None of all, should have shown and did not."""
         return [

@@ -86,12 +86,11 @@ class View:
 
     def rights_gone(self, session: TaskSession) -> None:
         """Take in that all RoleBindings of a session are deleted."""
-        self._memory.unfinished.rights_gone(session)
+        self._memory.rights_gone(session)
 
     def over(self, session: TaskSession) -> None:
         """Take in that a session's status says that it is over."""
-        self._memory.forget_end(session)
-        self._memory.unfinished.forget(session)
+        self._memory.over(session)
 
     def cleared(self, session: TaskSession) -> None:
         """Take in that nothing is left of a session that is gone."""

@@ -100,7 +100,7 @@ class Telemetry(Protocol):
 
 
 class Schedule(Protocol):
-    """When what is looked at again."""
+    """When a session, or a name, is looked at again."""
 
     def settled(self, end: Settled) -> None:
         """A drive is over."""

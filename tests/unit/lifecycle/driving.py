@@ -82,15 +82,6 @@ class Seen(Memory):
         """Never: in this world all sessions can be read."""
         return False
 
-    def rights_gone(self, session: TaskSession) -> None:
-        """Take in that all RoleBindings of a session are deleted."""
-        self.unfinished.rights_gone(session)
-
-    def over(self, session: TaskSession) -> None:
-        """Take in that a session's status says that it is over."""
-        self.forget_end(session)
-        self.unfinished.forget(session)
-
     def cleared(self, session: TaskSession) -> None:
         """Take in that nothing is left of a session that is gone."""
         self.over(session)
